@@ -7,7 +7,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,13 @@ from typing import Any, NoReturn
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser of a bench's options; `description` is the module's docstring, shown as it is."""
     return argparse.ArgumentParser(description=description, formatter_class=_Help)
+
+
+def add_logs(parser: argparse.ArgumentParser, corpora: Sequence[str]) -> None:
+    """Add the options that name a tokenizer and logs of a folder; `corpora` are the logs by default."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
+    parser.add_argument("--corpora", nargs="+", default=corpora, help="file names without .jsonl.gz")
 
 
 def positive(text: str) -> int:

@@ -28,9 +28,7 @@ HELD_OUT = 0.2
 def main() -> None:
     """Print each row once it is measured, and write all figures as JSON."""
     parser = entry.parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
+    entry.add_logs(parser, CORPORA)
     parser.add_argument(
         "--sizes", nargs="+", type=entry.positive, default=[256, 1024], help="numbers of latents"
     )

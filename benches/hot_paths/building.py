@@ -23,9 +23,7 @@ from lar.utils.files import write_json
 def main() -> None:
     """Measure each corpus, print a row as it is done, write all figures as JSON."""
     parser = entry.parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    entry.add_logs(parser, CORPORA)
     parser.add_argument(
         "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
     )
@@ -43,9 +41,6 @@ def main() -> None:
         found[name] = measured(logs, tokenizer, options.repeats)
         print(row(name, found[name]), flush=True)
     write_json(options.output, found)
-
-
-Built = tuple[int, list[bytes]]
 
 
 def measured(logs: list[lar.Trajectory], tokenizer: lar.Tokenizer, repeats: int) -> dict[str, float]:

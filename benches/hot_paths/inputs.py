@@ -33,9 +33,7 @@ class MinedConversations:
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """A parser with the options that all hot-path benches share."""
     parser = entry.parser(description)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
+    entry.add_logs(parser, CORPORA)
     parser.add_argument("--size", type=entry.positive, default=1024, help="number of latents")
     parser.add_argument(
         "--rounds", type=entry.positive, default=5, help="number of measurements; the median is reported"

@@ -27,11 +27,10 @@ much of its own tasks as all of them do of unseen ones. That is expected, not pr
 
 The bounds themselves are derived in `token_prices.py`. A text of more than `--most-tokens` is sampled by
 whole tasks; the held-out figures of the row are then of the sampled tasks. Sizes of a corpus that the output
-file has are not measured again.
+file has are not measured again; it takes no others of another tokenizer, seed or bound on tokens.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -47,8 +46,9 @@ from benches.mining.reduction import CORPORA, HELD_OUT, run
 from benches.mining.substrings import Substrings, Text, saved_by_best_parse, task_runs
 from benches.mining.token_prices import Bound, most_saved
 from lar import _core
+from lar.errors import OptionError
 from lar.mining.options import MiningOptions
-from lar.utils.files import write_json
+from lar.utils.files import read_json, write_json
 
 LONGEST = MiningOptions.max_length
 # The oracle chooses among this many strings for each segment: those that the linear program takes most of.
@@ -64,9 +64,7 @@ LOOSE = 256
 def main() -> None:
     """Measure each corpus, write its figures as soon as they are there, print its rows."""
     parser = entry.parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    entry.add_logs(parser, CORPORA)
     parser.add_argument(
         "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024], help="numbers of latents"
     )
@@ -76,9 +74,9 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
-    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results = read_json(options.output) if options.output.exists() else {}
     for name in options.corpora:
-        found = results.setdefault(name, {"sizes": {}})
+        found = begun(results, name, options)
         missing = [size for size in options.sizes if str(size) not in found["sizes"]]
         if not missing:
             continue
@@ -90,6 +88,19 @@ def main() -> None:
                 found["sizes"][str(size)] = measure(sides, size)
                 print(row(name, size, found["sizes"][str(size)]), flush=True)
                 write_json(options.output, results)
+
+
+def begun(results: dict[str, Any], name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of a corpus so far, with the options that they are of.
+
+    Raises:
+        OptionError: they are of other options.
+    """
+    of = {key: entry.as_json(options)[key] for key in ("tokenizer", "seed", "most_tokens")}
+    found: dict[str, Any] = results.setdefault(name, {"options": of, "sizes": {}})
+    if found.setdefault("options", of) != of:
+        raise OptionError(f"{options.output}: {name} was measured with {found['options']}, not with {of}")
+    return found
 
 
 def build(source: Path, folder: Path, tokenizer: Path) -> lar.Corpus:

@@ -49,9 +49,7 @@ HELD_OUT = 0.2
 def main() -> None:
     """Measure each corpus, print one row as soon as it is done, write all figures as JSON."""
     parser = entry.parser(__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
+    entry.add_logs(parser, CORPORA)
     parser.add_argument(
         "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024, 4096], help="numbers of latents"
     )

@@ -26,6 +26,7 @@ import torch
 
 import lar
 from benches import entry
+from benches.claim import claim
 from benches.training.shapes import (
     SHAPES,
     forward_operations,
@@ -53,6 +54,8 @@ from lar.models.attention import choose_attention
 from lar.scoring import store
 from lar.utils.files import write_json
 
+# What the corpora and latents in --work are made of.
+KEPT = ("trajectories", "tokenizer", "mined", "size", "scored", "trained")
 PIECES = ("matmul", "score", "distill")
 
 
@@ -63,6 +66,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         options.work = options.work or Path(temporary)
+        claim(options.work, {name: entry.as_json(options)[name] for name in KEPT})
         setting = Setting.of(options)
         if options.memory_of:
             print(bench_of(setting, options).run(options.memory_of).memory)
@@ -108,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in all arms")
     parser.add_argument("--cache", action="store_true", help="add the student with a cached teacher")
-    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents")
+    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents (default: none)")
     parser.add_argument("--memory-of", choices=ARMS, help="only print the peak memory of this arm's run")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("throughput.json"), help="JSON file of the figures"
