@@ -136,10 +136,15 @@ def main() -> None:
     """Make a log, or measure one."""
     parser = entry.parser(__doc__)
     parser.add_argument("log", type=Path, help=".jsonl or .parquet")
-    parser.add_argument("--make", type=entry.positive, metavar="MB", help="write the log, of this size")
+    parser.add_argument(
+        "--make",
+        type=entry.positive,
+        metavar="MB",
+        help="write the log, of so many megabytes (default: measure the log)",
+    )
     parser.add_argument("--calls", action="store_true", help="write a log with calls of tools")
-    parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of")
-    parser.add_argument("--peer", help="a Python with `datasets`")
+    parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of (default: none)")
+    parser.add_argument("--peer", help="a Python with `datasets` (default: no peer)")
     parser.add_argument(
         "--workers",
         type=entry.positive,
@@ -152,7 +157,11 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
+    if options.log.suffix not in KINDS:
+        parser.error(f"{options.log}: the log must end in {' or '.join(KINDS)}")
     if options.make:
+        if options.data is None:
+            parser.error("--make needs --data")
         make(options.data, options.make, options.log, calls=options.calls)
         return
     found = compare(options.log, options.peer, options.workers, options.rounds)

@@ -127,15 +127,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all stages and figures")
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns of names (default: all)")
-    parser.add_argument("--tasks", type=int, default=200, help="tasks of the split (%(default)s)")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks of the split")
     parser.add_argument(
         "--split",
         choices=get_args(Split),
         default="test",
-        help="tasks of the table (%(default)s), or further ones",
+        help="tasks of the table, or further ones",
     )
     parser.add_argument("--runs", type=entry.positive, help="most runs that are learnt from (default: all)")
-    parser.add_argument("--batch", type=int, default=16, help="episodes at once (%(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="episodes at once")
     parser.add_argument(
         "--adapt-steps", type=entry.positive, help="steps of the adaptation (default: the world's)"
     )
@@ -147,15 +147,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--batch-tokens", type=entry.positive, help="base tokens of a step (default: one window)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of training, and of what agents sample")
-    parser.add_argument("--temperature", type=float, default=0.0, help="of all agents (default: greedy)")
+    parser.add_argument("--seed", type=int, default=0, help="of training, and of what trained agents sample")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of all agents; 0 is greedy")
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
-    parser.add_argument("--dtype", default="auto", help="of the weights in training (%(default)s)")
-    parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
+    parser.add_argument("--dtype", default="auto", help="of the weights in training")
     parser.add_argument(
-        "--timed", type=entry.positive, help="let the arms work in turns on so many tasks, and time them"
+        "--server",
+        nargs=2,
+        metavar=("URL", "MODEL"),
+        help="URL and model of an OpenAI-compatible server (default: arms are trained)",
     )
-    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file, and a picture")
+    parser.add_argument(
+        "--timed",
+        type=entry.positive,
+        help="let the arms work in turns on so many tasks, and time them (default: not)",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        help="also write the figures to this JSON file, and a picture (default: printed alone)",
+    )
     return parser
 
 

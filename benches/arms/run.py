@@ -72,12 +72,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="each has its own tasks and base model"
     )
-    parser.add_argument(
-        "--gates", nargs="+", default=GATES, help="gates beside `none` (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--default-gate", default=DEFAULT_GATE, help="gate at which row starts are compared (%(default)s)"
-    )
+    parser.add_argument("--gates", nargs="+", default=GATES, help="gates beside `none`")
+    parser.add_argument("--default-gate", default=DEFAULT_GATE, help="gate at which row starts are compared")
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns or names (default: all planned)")
     parser.add_argument(
         "--environments", type=Path, default=Path("../shared/environments"), help="folder of babyai_text.py"

@@ -293,7 +293,9 @@ def _arguments() -> argparse.Namespace:
     parser = entry.parser(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
     parser.add_argument("--trajectories", type=Path, required=True, help="file of trajectories")
-    parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
+    parser.add_argument(
+        "--vllm", type=Path, help="the Python of an environment with vLLM (default: vLLM is left out)"
+    )
     parser.add_argument(
         "--speculation",
         nargs="+",
@@ -301,8 +303,10 @@ def _arguments() -> argparse.Namespace:
         choices=["none", *engines.SPECULATION],
         help="methods of vLLM, one after another",
     )
-    parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
-    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns")
+    parser.add_argument(
+        "--llama-cpp", type=Path, help="llama.cpp's source folder, built (default: llama.cpp is left out)"
+    )
+    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns of the agent")
     parser.add_argument(
         "--max-tokens", type=entry.positive, default=96, help="base tokens or units of a reply, at most"
     )

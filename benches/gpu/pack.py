@@ -75,9 +75,17 @@ def main() -> None:
     """Write the pack and print the list of its loads."""
     parser = entry.parser(__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tokenizers/qwen3")
-    parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder that is trained")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("gpu-pack"), help="an earlier pack is replaced"
+        "--model",
+        type=Path,
+        help="GGUF file or checkpoint folder that is trained (default: none; throughput alone)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("gpu-pack"),
+        help="folder of the pack; an earlier one is replaced",
     )
     options = parser.parse_args()
     check_pack(options.output)

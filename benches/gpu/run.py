@@ -100,11 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = entry.parser(__doc__)
     parser.add_argument("piece", choices=PIECES, help="the piece that is measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="folder of the stored loads")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="minutes that the piece may take")
     parser.add_argument(
-        "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
+        "--arms", nargs="+", help="patterns of an `agents` piece's arms (default: base to lar-1024)"
     )
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
-    parser.add_argument("--arms", nargs="+", help="patterns of an `agents` piece's arms (base to lar-1024)")
     parser.add_argument("--rehearse", action="store_true", help="run in miniature on a CPU")
     return parser
 

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Store the loads and print the files that each piece lacks."""
     parser = entry.parser(__doc__)
     parser.add_argument("loads", type=Path, nargs="+", help="folders load-00, load-01, ...")
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="folder that keeps the files")
     options = parser.parse_args(arguments)
     for load in options.loads:
         keep(load, options.store)

@@ -6,6 +6,8 @@ A shape is conversations x units of each. Both caches go on from the same conver
 units are compared. What is timed is a turn of at most `--steps` units, with the reading of a prompt of two.
 """
 
+import argparse
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +36,11 @@ def main() -> None:
     parser = entry.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument(
-        "--shapes", nargs="+", default=["1x900", "1x4000", "16x900"], help="conversations x units of each"
+        "--shapes",
+        type=shape,
+        nargs="+",
+        default=["1x900", "1x4000", "16x900"],
+        help="conversations x units of each",
     )
     parser.add_argument("--steps", type=entry.positive, default=50, help="units of a turn, at most")
     parser.add_argument(
@@ -48,12 +54,19 @@ def main() -> None:
     print("| conversations x units | transformers' cache, ms a step | in place, ms a step | ratio |")
     print("|---" * 4 + "|")
     found = {}
-    for shape in options.shapes:
-        rows, units = map(int, shape.split("x"))
+    for name in options.shapes:
+        rows, units = map(int, name.split("x"))
         copied, grown = measured(student, rows, units, options.steps, options.repeats)
-        found[shape] = {"copied": copied, "grown": grown}
-        print(f"| {shape} | {copied:.1f} | {grown:.1f} | {grown / copied:.2f} |", flush=True)
+        found[name] = {"copied": copied, "grown": grown}
+        print(f"| {name} | {copied:.1f} | {grown:.1f} | {grown / copied:.2f} |", flush=True)
     write_json(options.output, found)
+
+
+def shape(text: str) -> str:
+    """The type of a shape: "16x900" is 16 conversations of 900 units each."""
+    if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text) is None:
+        raise argparse.ArgumentTypeError(f"conversations x units, such as 16x900; not {text!r}")
+    return text
 
 
 def measured(student: Student, rows: int, units: int, steps: int, repeats: int) -> tuple[float, float]:

@@ -39,7 +39,11 @@ Figures = dict[str, float]
 def main() -> None:
     """Measure each corpus, print its rows at once, and write all figures as JSON."""
     parser = arguments(__doc__)
-    parser.add_argument("--instructions", type=Path, help="the example hot_paths, to be run under valgrind")
+    parser.add_argument(
+        "--instructions",
+        type=Path,
+        help="the example hot_paths, to be run under valgrind (default: not counted)",
+    )
     options = parser.parse_args()
     results: dict[str, dict[str, Figures]] = {}
     for name in options.corpora:

@@ -23,8 +23,10 @@ def main() -> None:
     """Print one row for each tokenizer and corpus; AssertionError where a token differs."""
     parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, nargs="+", required=True, help="tokenizer folder")
-    parser.add_argument("--most", type=entry.positive, help="trajectories of each corpus; default: all")
+    parser.add_argument("--tokenizer", type=Path, nargs="+", required=True, help="tokenizer folders")
+    parser.add_argument(
+        "--most", type=entry.positive, help="trajectories of each corpus, at most (default: all)"
+    )
     options = parser.parse_args()
     template = lar.Tokenizer.load(options.tokenizer[0]).chat_template
     total = 0

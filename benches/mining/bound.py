@@ -70,7 +70,10 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the split by tasks")
     parser.add_argument(
-        "--most-tokens", type=entry.positive, default=300_000, help="larger texts are sampled by tasks"
+        "--most-tokens",
+        type=entry.positive,
+        default=300_000,
+        help="base tokens of a text above which it is sampled by tasks",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()

@@ -40,7 +40,9 @@ def main() -> None:
         default=[10_000_000, 100_000_000],
         help="action tokens of the corpora",
     )
-    parser.add_argument("--gates", nargs="+", default=GATES, help="as for lar mine")
+    parser.add_argument(
+        "--gates", nargs="+", default=GATES, help="engine gates, as for lar mine; `default` names none"
+    )
     parser.add_argument(
         "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
     )

@@ -56,7 +56,9 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
     )
-    parser.add_argument("--threads", type=entry.positive, help="default: one for each core")
+    parser.add_argument(
+        "--threads", type=entry.positive, help="threads of the core (default: one for each core)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
     if options.threads:

@@ -41,11 +41,16 @@ def main() -> None:
         "--repeats", type=entry.positive, default=5, help="number of measurements; the median is reported"
     )
     parser.add_argument(
-        "--peer-tokens", type=entry.at_least_zero, default=10_000_000, help="for the peers; 0 leaves them out"
+        "--peer-tokens",
+        type=entry.at_least_zero,
+        default=10_000_000,
+        help="action tokens of the corpus for the peers; 0 leaves them out",
     )
     parser.add_argument("--no-control", action="store_true", help="leave out the same tokens ten times")
     parser.add_argument(
-        "--memory", type=entry.positive, help="bytes: mine the largest corpus within them too"
+        "--memory",
+        type=entry.positive,
+        help="bytes of a folder of runs, within which the largest corpus is mined too (default: not)",
     )
     parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()

@@ -39,11 +39,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--model", type=Path, required=True, help="the teacher, a checkpoint folder")
     parser.add_argument("--corpora", nargs="+", required=True, help="file names without .jsonl.gz")
-    parser.add_argument("--characters", type=entry.positive, default=50_400, help="of a sample, at least")
+    parser.add_argument(
+        "--characters", type=entry.positive, default=50_400, help="characters of a sample, at least"
+    )
     parser.add_argument(
         "--beginning", type=entry.positive, default=12_000, help="characters of a conversation, at least"
     )
-    parser.add_argument("--tasks", type=entry.positive, help="of a corpus, beside the sample's; default: all")
+    parser.add_argument(
+        "--tasks", type=entry.positive, help="tasks of a corpus, beside the sample's (default: all)"
+    )
     parser.add_argument(
         "--left-out", action="store_true", help="also without the token's own occurrence or task"
     )

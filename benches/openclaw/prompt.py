@@ -58,7 +58,9 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = entry.parser(__doc__)
     parser.add_argument("--openclaw", type=Path, required=True, help="folder with its node_modules")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="with a chat template")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="tokenizer folder, with a chat template"
+    )
     parser.add_argument("--transcripts", type=Path, required=True, help="JSONL of the sessions")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     return parser.parse_args()

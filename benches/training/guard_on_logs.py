@@ -31,9 +31,11 @@ def main() -> None:
     parser.add_argument(
         "--hold-out", type=float, default=0.2, help="share of the tasks, if the corpus stores no split"
     )
-    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns")
-    parser.add_argument("--longest", type=entry.positive, default=1536, help="base tokens of a prompt")
-    parser.add_argument("--max-units", type=entry.positive, default=48, help="of a turn")
+    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns of the agent")
+    parser.add_argument(
+        "--longest", type=entry.positive, default=1536, help="base tokens of a prompt, at most"
+    )
+    parser.add_argument("--max-units", type=entry.positive, default=48, help="units of a turn, at most")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     student = Student.load(options.student, device="cpu")

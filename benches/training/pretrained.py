@@ -58,8 +58,11 @@ class Arm:
 
     @classmethod
     def parse(cls, text: str) -> "Arm":
-        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]; SystemExit for a control by another loss than `sft`."""
-        arm = cls(*text.split(":"))
+        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]; SystemExit where the text names no arm."""
+        parts = text.split(":")
+        if not 2 <= len(parts) <= 4:
+            raise SystemExit(f"{text}: an arm is GATE:LOSS[:ROW_START[:OUTPUT_START]]")
+        arm = cls(*parts)
         if arm.gate == "control" and arm.loss != "sft":
             raise SystemExit(f"{text}: a control learns by plain cross-entropy (control:sft)")
         return arm

@@ -11,8 +11,14 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     """The parser of the options."""
     parser = entry.parser(description)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--trajectories", type=Path, nargs="+", help="logs of which the corpus is built")
-    parser.add_argument("--corpus", type=Path, help="an existing corpus; scores are written into it")
+    parser.add_argument(
+        "--trajectories", type=Path, nargs="+", help="logs of which the corpus is built (default: --corpus)"
+    )
+    parser.add_argument(
+        "--corpus",
+        type=Path,
+        help="an existing corpus; scores are written into it (default: built of --trajectories)",
+    )
     parser.add_argument("--teacher", type=Path, help="folder of the adapted model (default: OUTPUT/teacher)")
     parser.add_argument(
         "--attempts", type=entry.positive, default=1, help="number of trajectories used of each task"
@@ -35,10 +41,14 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--adapt-steps", type=entry.positive, default=100, help="steps of the adaptation")
     parser.add_argument(
-        "--validate-steps", type=entry.positive, help="steps between two validations of the adaptation"
+        "--validate-steps",
+        type=entry.positive,
+        help="steps between two validations of the adaptation (default: none)",
     )
     parser.add_argument(
-        "--patience", type=entry.positive, help="validations without gain after which it ends"
+        "--patience",
+        type=entry.positive,
+        help="validations without gain after which the adaptation ends (default: it takes all steps)",
     )
     parser.add_argument("--steps", type=entry.positive, default=100, help="steps of each arm")
     parser.add_argument(
@@ -50,13 +60,16 @@ def parser(description: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
     parser.add_argument(
-        "--learning-rate", type=float, default=DistillOptions.learning_rate, help="of each arm's LoRA"
+        "--learning-rate",
+        type=float,
+        default=DistillOptions.learning_rate,
+        help="learning rate of each arm's LoRA",
     )
     parser.add_argument(
         "--row-learning-rate",
         type=float,
         default=DistillOptions.row_learning_rate,
-        help="of the latents' rows",
+        help="learning rate of the latents' rows",
     )
     parser.add_argument(
         "--live-teacher", action="store_true", help="run the teacher on every batch instead of caching it"

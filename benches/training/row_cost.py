@@ -108,8 +108,12 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=entry.positive, default=7, help="number of measurements; the median is reported"
     )
-    parser.add_argument("--threads", type=entry.positive, help="torch threads")
-    parser.add_argument("--memory-of", choices=ARMS, help="only print the memory of this arm's steps")
+    parser.add_argument("--threads", type=entry.positive, help="torch threads (default: torch's)")
+    parser.add_argument(
+        "--memory-of",
+        choices=ARMS,
+        help="only print the memory of this arm's steps, in bytes (default: measure all)",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("row_cost.json"), help="JSON file of the figures"
     )

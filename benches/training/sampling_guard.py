@@ -62,9 +62,9 @@ def main() -> None:
     """Run every temperature with and without the guard, print the table, and write JSON."""
     parser = entry.parser(__doc__)
     parser.add_argument("--demo", type=Path, required=True, help="output folder of `lar demo`")
-    parser.add_argument("--tasks", type=entry.positive, default=100, help="held-out tickets")
+    parser.add_argument("--tasks", type=entry.positive, default=100, help="number of held-out tickets")
     parser.add_argument(
-        "--seeds", type=entry.positive, default=3, help="sampling seeds of each temperature above 0"
+        "--seeds", type=entry.positive, default=3, help="number of sampling seeds of each temperature above 0"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()

@@ -85,10 +85,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trajectories", type=Path, required=True, help="file of trajectories")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
     parser.add_argument(
-        "--piece", choices=PIECES, action="append", help="measure only this piece; may be repeated"
+        "--piece",
+        choices=PIECES,
+        action="append",
+        help="measure only this piece; may be repeated (default: all)",
     )
-    parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
-    parser.add_argument("--threads", type=entry.positive, help="torch threads on a CPU")
+    parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
+    parser.add_argument("--threads", type=entry.positive, help="torch threads on a CPU (default: torch's)")
     parser.add_argument(
         "--rounds", type=entry.positive, default=3, help="measured rounds, after one that warms up"
     )
@@ -100,7 +103,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--trained", type=entry.positive, default=16, help="trajectories to train on")
     parser.add_argument("--max-length", type=entry.positive, default=2048, help="base tokens of a window")
-    parser.add_argument("--batch-tokens", type=entry.positive, help="base tokens of a packed row")
+    parser.add_argument(
+        "--batch-tokens", type=entry.positive, help="base tokens of a packed row (default: --max-length)"
+    )
     parser.add_argument(
         "--steps", type=entry.positive, default=4, help="steps of each run, after one that warms up"
     )
@@ -113,7 +118,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in all arms")
     parser.add_argument("--cache", action="store_true", help="add the student with a cached teacher")
     parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents (default: none)")
-    parser.add_argument("--memory-of", choices=ARMS, help="only print the peak memory of this arm's run")
+    parser.add_argument(
+        "--memory-of",
+        choices=ARMS,
+        help="only print the peak memory of this arm's run, in bytes (default: measure all)",
+    )
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("throughput.json"), help="JSON file of the figures"
     )

@@ -113,6 +113,10 @@ def test_each_option_is_explained(module, monkeypatch):
     with pytest.raises(Parsed) as parsed:
         bench.main()
     for action in parsed.value.parser._actions:
-        assert action.help, f"{module}: {action.option_strings or action.dest} has no help"
+        name = f"{module}: {action.option_strings or action.dest}"
+        assert action.help, f"{name} has no help"
+        # A default that is no value is told in words; all others the parser shows.
+        if action.option_strings and not action.required and action.default is None:
+            assert "default" in action.help, f"{name} has no default"
     source = Path(bench.__file__).read_text(encoding="utf-8")
     assert source.endswith('if __name__ == "__main__":\n    entry.run(main)\n')
