@@ -41,9 +41,9 @@ from numpy.typing import NDArray
 
 import lar
 from benches import entry
-from benches.mining.peers import BpeMerges
+from benches.mining.peers import BpeMerges, agent_runs
 from benches.mining.reduction import CORPORA, HELD_OUT, run
-from benches.mining.substrings import Substrings, Text, saved_by_best_parse, task_runs
+from benches.mining.substrings import Substrings, Text, saved_by_best_parse
 from benches.mining.token_prices import Bound, most_saved
 from lar import _core
 from lar.errors import OptionError
@@ -142,7 +142,7 @@ class Side:
     def __init__(self, corpus: lar.Corpus) -> None:
         self.corpus = corpus
         self.total = corpus.num_action_tokens
-        self.runs = task_runs(corpus)
+        self.runs = agent_runs(corpus)
         self.text = Text.of_tasks(self.runs)
 
     def to_dict(self) -> dict[str, int]:
