@@ -8,7 +8,6 @@
 with those of its children, and the largest resident memory of any of them.
 """
 
-import argparse
 import gzip
 import json
 import resource
@@ -21,6 +20,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
+
+from benches import entry
+from lar.utils.files import write_json
 
 PEER = """
 import sys, tempfile
@@ -132,27 +134,41 @@ def _medians(runs: list[dict[str, float]], size: float) -> dict[str, float]:
 
 def main() -> None:
     """Make a log, or measure one."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("log", type=Path, help=".jsonl or .parquet")
-    parser.add_argument("--make", type=int, metavar="MB", help="write the log, of this size")
+    parser.add_argument(
+        "--make",
+        type=entry.positive,
+        metavar="MB",
+        help="write the log, of so many megabytes (default: measure the log)",
+    )
     parser.add_argument("--calls", action="store_true", help="write a log with calls of tools")
-    parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of")
-    parser.add_argument("--peer", help="a Python with `datasets`")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of (default: none)")
+    parser.add_argument("--peer", help="a Python with `datasets` (default: no peer)")
+    parser.add_argument(
+        "--workers",
+        type=entry.positive,
+        nargs="+",
+        default=[1, 2],
+        help="numbers of processes of `lar import`",
+    )
+    parser.add_argument(
+        "--rounds", type=entry.positive, default=5, help="number of measurements; the median is reported"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
+    if options.log.suffix not in KINDS:
+        parser.error(f"{options.log}: the log must end in {' or '.join(KINDS)}")
     if options.make:
+        if options.data is None:
+            parser.error("--make needs --data")
         make(options.data, options.make, options.log, calls=options.calls)
         return
     found = compare(options.log, options.peer, options.workers, options.rounds)
-    text = json.dumps(found, indent=2)
-    print(text)
+    print(json.dumps(found, indent=2))
     if options.output:
-        options.output.write_text(text + "\n")
+        write_json(options.output, found)
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -7,7 +7,6 @@ tasks. For each of the agent's units it compares the student's bits with those o
 base tokens, and prints means over the explicit units and over the latents, by their uses in training.
 """
 
-import argparse
 import math
 from bisect import bisect_right
 from collections import defaultdict
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import lar
+from benches import entry
 from benches.agents.worlds.choice import WORLDS
 from lar.distillation import Student
 from lar.distillation.data import Example, Examples, pack
@@ -46,14 +46,12 @@ class Row:
 
 def main() -> None:
     """Print the table of one arm."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("world", choices=sorted(WORLDS))
+    parser = entry.parser(__doc__)
+    parser.add_argument("world", choices=sorted(WORLDS), help="world of the tasks")
     parser.add_argument("--shared", type=Path, required=True, help="folder with tasks/ and environments/")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of benches.agents.run")
-    parser.add_argument("--arm", required=True)
+    parser.add_argument("--arm", required=True, help="name of the arm")
     options = parser.parse_args()
     choice, tokenizer = WORLDS[options.world], lar.Tokenizer.load(options.model)
     runs = choice.make(options.shared, tokenizer).runs("test")
@@ -113,4 +111,4 @@ def _bits(student: Student, example: Example) -> tuple[NDArray[Any], NDArray[np.
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

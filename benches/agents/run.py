@@ -31,6 +31,7 @@ from typing import get_args
 import torch
 
 import lar
+from benches import entry
 from benches.agents.alternating import Timed, timed, timing_table
 from benches.agents.arms import ARMS, CONTROL, matching
 from benches.agents.plot import write_picture
@@ -120,39 +121,54 @@ class _Steps:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("world", choices=sorted(WORLDS))
+    parser = entry.parser(__doc__)
+    parser.add_argument("world", choices=sorted(WORLDS), help="world of the tasks")
     parser.add_argument("--shared", type=Path, required=True, help="folder with tasks/ and environments/")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all stages and figures")
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns of names (default: all)")
-    parser.add_argument("--tasks", type=int, default=200, help="tasks of the split (%(default)s)")
+    parser.add_argument("--tasks", type=int, default=200, help="tasks of the split")
     parser.add_argument(
         "--split",
         choices=get_args(Split),
         default="test",
-        help="tasks of the table (%(default)s), or further ones",
+        help="tasks of the table, or further ones",
     )
-    parser.add_argument("--runs", type=int, help="most runs that are learnt from (default: all)")
-    parser.add_argument("--batch", type=int, default=16, help="episodes at once (%(default)s)")
-    parser.add_argument("--adapt-steps", type=int, help="steps of the adaptation (default: the world's)")
-    parser.add_argument("--adapted", action="store_true", help="all arms start from --model as it is")
-    parser.add_argument("--steps", type=int, help="steps of each arm (default: the world's)")
-    parser.add_argument("--max-length", type=int, help="base tokens of a window (default: the world's)")
-    parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: one window)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temperature", type=float, default=0.0, help="of all agents (default: greedy)")
-    parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
-    parser.add_argument("--dtype", default="auto", help="of the weights in training (%(default)s)")
-    parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="an OpenAI-compatible server")
+    parser.add_argument("--runs", type=entry.positive, help="most runs that are learnt from (default: all)")
+    parser.add_argument("--batch", type=int, default=16, help="episodes at once")
     parser.add_argument(
-        "--timed", type=int, help="let the arms work in turns on so many tasks, and time them"
+        "--adapt-steps", type=entry.positive, help="steps of the adaptation (default: the world's)"
     )
-    parser.add_argument("--record", type=Path, help="also write the figures to this JSON file, and a picture")
+    parser.add_argument("--adapted", action="store_true", help="all arms start from --model as it is")
+    parser.add_argument("--steps", type=entry.positive, help="steps of each arm (default: the world's)")
+    parser.add_argument(
+        "--max-length", type=entry.positive, help="base tokens of a window (default: the world's)"
+    )
+    parser.add_argument(
+        "--batch-tokens", type=entry.positive, help="base tokens of a step (default: one window)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of training, and of what trained agents sample")
+    parser.add_argument("--temperature", type=float, default=0.0, help="of all agents; 0 is greedy")
+    parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
+    parser.add_argument("--dtype", default="auto", help="of the weights in training")
+    parser.add_argument(
+        "--server",
+        nargs=2,
+        metavar=("URL", "MODEL"),
+        help="URL and model of an OpenAI-compatible server (default: arms are trained)",
+    )
+    parser.add_argument(
+        "--timed",
+        type=entry.positive,
+        help="let the arms work in turns on so many tasks, and time them (default: not)",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        help="also write the figures to this JSON file, and a picture (default: printed alone)",
+    )
     return parser
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

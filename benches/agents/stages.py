@@ -25,6 +25,7 @@ from benches.agents.arms import ARMS, DATA, Arm
 from benches.agents.episodes import Result, run_batch
 from benches.agents.journal import Journal
 from benches.agents.worlds.world import Runs, Split, World
+from benches.claim import claim
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.generation.sampling import Sampling
@@ -53,7 +54,10 @@ class Settings:
 
 
 class Bench:
-    """One world with one base model, measured on the tasks of `split`; `progress` counts optimizer steps."""
+    """One world with one base model, measured on the tasks of `split`; `progress` counts optimizer steps.
+
+    OptionError where the world's folder in `output` holds arms of other settings.
+    """
 
     def __init__(
         self,
@@ -68,7 +72,7 @@ class Bench:
         self.split = split
         self.folder = output / world.name
         self._progress = progress
-        self._claim()
+        claim(self.folder, self.settings_record)
 
     @property
     def settings_record(self) -> dict[str, Any]:
@@ -206,14 +210,6 @@ class Bench:
         file = self._file("episodes", name, ".parquet")
         file.parent.mkdir(parents=True, exist_ok=True)
         lar.write_trajectories(episodes, file)
-
-    def _claim(self) -> None:
-        """Write the settings; SystemExit where the folder holds arms of other settings."""
-        file = self.folder / "settings.json"
-        if not file.exists():
-            write_json(file, self.settings_record)
-        elif json.loads(file.read_text()) != self.settings_record:
-            raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
 
 
 def results_of(record: dict[str, Any]) -> list[Result]:

@@ -48,11 +48,16 @@ def random_segments(corpus: lar.Corpus, like: lar.LatentVocabulary, seed: int = 
 
 
 def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: str) -> lar.LatentVocabulary:
-    """The segments as latents, in their order. Those that cut a character are left out and counted."""
+    """The segments as latents, in their order. Those that cut a character are left out and counted.
+
+    Their frequencies and the record are those that `lar.mine` gives its own.
+    """
     chosen = [tuple(segment) for segment in segments]
     whole = [segment for segment in chosen if _is_text(corpus, segment)]
     segments = Segments.of(whole)
-    counts, supports = frequencies(agent_runs(corpus), segments)
+    runs = agent_runs(corpus)
+    counts, supports = frequencies(runs, segments)
+    uses = runs.count_uses(segments.tokens, segments.offsets)
     tokenizer = corpus.tokenizer
     texts = tokenizer.texts_within(segments.tokens, segments.offsets)
     latents = tuple(
@@ -62,12 +67,17 @@ def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: s
             text=texts[rank],
             count=int(counts[rank]),
             support=int(supports[rank]),
-            uses=0,
-            prompt_uses=0,
+            uses=int(uses[rank]),
         )
         for rank, segment in enumerate(whole)
     )
-    record = {"size": len(chosen), "made_by": name, "no_whole_characters": len(chosen) - len(whole)}
+    record = {
+        "size": len(chosen),
+        "made_by": name,
+        "no_whole_characters": len(chosen) - len(whole),
+        "tasks": len(corpus.tasks),
+        "action_tokens": corpus.num_action_tokens,
+    }
     return lar.LatentVocabulary(latents, tokenizer, record, digests_of(corpus))
 
 

@@ -20,6 +20,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benches import entry
 from benches.arms.babyai import BabyAI
 from benches.arms.names import ArmName, chosen, plan
 from benches.arms.stages import Seed, claim
@@ -65,26 +66,24 @@ def _world(options: argparse.Namespace) -> World:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("world", choices=["demo", "babyai"])
+    parser = entry.parser(__doc__)
+    parser.add_argument("world", choices=["demo", "babyai"], help="world of the tasks")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for all stages and figures")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
-        "--gates", nargs="+", default=GATES, help="gates beside `none` (default: %(default)s)"
+        "--seeds", nargs="+", type=int, default=[0, 1, 2], help="each has its own tasks and base model"
     )
-    parser.add_argument(
-        "--default-gate", default=DEFAULT_GATE, help="gate at which row starts are compared (%(default)s)"
-    )
+    parser.add_argument("--gates", nargs="+", default=GATES, help="gates beside `none`")
+    parser.add_argument("--default-gate", default=DEFAULT_GATE, help="gate at which row starts are compared")
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns or names (default: all planned)")
     parser.add_argument(
         "--environments", type=Path, default=Path("../shared/environments"), help="folder of babyai_text.py"
     )
-    parser.add_argument("--steps", type=int, help="steps of distillation (default: the world's)")
-    parser.add_argument("--batch-tokens", type=int, help="base tokens of a step (default: the world's)")
+    parser.add_argument("--steps", type=entry.positive, help="steps of distillation (default: the world's)")
+    parser.add_argument(
+        "--batch-tokens", type=entry.positive, help="base tokens of a step (default: the world's)"
+    )
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

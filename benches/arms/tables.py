@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benches.arms.names import ArmName
+from benches.arms.names import CONTROL, ArmName
 
 Figures = dict[str, Any]
 HEADER = (
@@ -17,6 +17,7 @@ HEADER = (
     "success by seed",
     "success",
     "± seeds",
+    "against the control",
     "units / episode",
     "units / base token",
     "held-out reduction",
@@ -39,8 +40,13 @@ class Measured:
         """Each seed's share of solved episodes, in percent."""
         return [100 * mean(run["solved"]) for run in self.runs]
 
-    def cells(self) -> list[str]:
-        """The arm's row under `HEADER`."""
+    def against(self, control: Sequence[Figures]) -> list[float]:
+        """The successes less the control's of the same seed, in points; of the seeds that both have."""
+        solved = {run["seed"]: mean(run["solved"]) for run in control}
+        return [100 * (mean(r["solved"]) - solved[r["seed"]]) for r in self.runs if r["seed"] in solved]
+
+    def cells(self, control: Sequence[Figures]) -> list[str]:
+        """The arm's row under `HEADER`; `control`: the control's figures of several seeds."""
         successes = self.successes
         units, base_tokens = self.mean(lambda run: run["units"]), self.mean(lambda run: run["base_tokens"])
         return [
@@ -49,6 +55,7 @@ class Measured:
             ", ".join(f"{success:g}" for success in successes),
             f"{mean(successes):.1f}%",
             f"{standard_error(successes):.1f}" if len(successes) > 1 else "",
+            "" if self.arm.text == CONTROL else difference(self.against(control)),
             f"{units:.1f}",
             f"{units / base_tokens:.3f}",
             f"{self.mean(_reduction):.1%}",
@@ -56,17 +63,32 @@ class Measured:
 
 
 def print_table(folder: Path, arms: Sequence[ArmName], seeds: Sequence[int]) -> None:
-    """Print a row for each of `arms` that has figures in a world's `folder`."""
+    """Print a row for each of `arms` that has figures in a world's `folder`.
+
+    The difference from the control is a mean over pairs: arms of a seed have one base model and its tasks.
+    """
+    control = _runs(folder, CONTROL, seeds)
     print("| " + " | ".join(HEADER) + " |")
     print("|---|" + "---:|" * (len(HEADER) - 1))
     for arm in arms:
-        if runs := [run for seed in seeds if (run := _read(folder, seed, arm.text))]:
-            print("| " + " | ".join(Measured(arm, runs).cells()) + " |")
+        if runs := _runs(folder, arm.text, seeds):
+            print("| " + " | ".join(Measured(arm, runs).cells(control)) + " |")
 
 
 def standard_error(values: Sequence[float]) -> float:
     """Standard error of the values' mean; 0 for a single value."""
     return stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0
+
+
+def difference(pairs: Sequence[float]) -> str:
+    """The mean of paired differences, with its standard error where there are several; empty without any."""
+    if not pairs:
+        return ""
+    return f"{mean(pairs):+.1f}" + (f" ± {standard_error(pairs):.1f}" if len(pairs) > 1 else "")
+
+
+def _runs(folder: Path, arm: str, seeds: Sequence[int]) -> list[Figures]:
+    return [run for seed in seeds if (run := _read(folder, seed, arm))]
 
 
 def _read(folder: Path, seed: int, arm: str) -> Figures:

@@ -10,38 +10,45 @@ that of one pass over the mined text with the latents of the last row, on all th
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lar
+from benches import entry
 from benches.hot_paths.inputs import CORPORA, seconds
 from lar.mining.one_machine import OneMachine
 from lar.mining.served_saving import Audit
+from lar.utils.files import write_json
 
 HELD_OUT = 0.2
 
 
 def main() -> None:
     """Print each row once it is measured, and write all figures as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = entry.parser(__doc__)
+    entry.add_logs(parser, CORPORA)
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[256, 1024], help="numbers of latents"
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
-    parser.add_argument("--min-kept", nargs="+", type=float, default=[0.5])
-    parser.add_argument("--rounds", type=int, default=5, help="number of audits; the median is reported")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--min-kept",
+        nargs="+",
+        type=float,
+        default=[0.5],
+        help="bounds of the gate `served`, each a share of the saving",
+    )
+    parser.add_argument(
+        "--rounds", type=entry.positive, default=5, help="number of audits; the median is reported"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     results = {}
     for name in options.corpora:
         with tempfile.TemporaryDirectory() as folder:
             results[name] = measure(options, name, Path(folder) / "corpus")
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(options.output, results)
 
 
 def measure(options: argparse.Namespace, name: str, folder: Path) -> list[dict[str, Any]]:
@@ -92,4 +99,4 @@ def audit(corpus: lar.Corpus, vocabulary: lar.LatentVocabulary, rounds: int) -> 
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -6,7 +6,8 @@ r"""A student and its control in real engines, alternately, on held-out turns of
 `--models` holds two exports, `student` and `control` (`make engine-models`). A turn is the agent's next
 message in a real conversation, of a task that the vocabulary has not seen. Decoding is greedy, in float32,
 with at most `--max-tokens` base tokens or units. Each engine serves both models at once, and they are asked
-alternately. vLLM is started anew for each method of `--speculation`.
+alternately, after one request to each that is not counted. vLLM is started anew for each method of
+`--speculation`.
 
 - `CPU seconds`: of all processes of the server. On a shared machine they vary less than the seconds.
 - `tokens a pass`: base tokens of the text for each pass of the model that wrote any; only vLLM counts them.
@@ -32,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
+from lar.utils.files import write_json
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing.engines import engines
 from testing.engines.expected import Cached, Reply
@@ -56,6 +59,10 @@ class Turn:
 
     id: str
     messages: list[dict[str, Any]]
+
+
+# Asked before the clock runs: a server's first pass allocates and compiles what later ones find ready.
+WARM_UP = Turn("warm-up", [{"role": "user", "content": "Count from one to one hundred in words."}])
 
 
 def main() -> None:
@@ -88,7 +95,7 @@ def main() -> None:
         if counted := {arm: asked[arm][-1]["counters"] for arm in ARMS if asked[arm][-1]["counters"]}:
             print(f"{engine}: {json.dumps(counted)}", flush=True)
         results[f"{engine} turns"] = asked
-    options.output.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(options.output, results)
 
 
 def print_row(engine: str, arm: str, row: dict[str, Any]) -> None:
@@ -176,18 +183,22 @@ def _engines(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 def ask_all(
     serve: Any, exports: dict[str, Path], turns: list[Turn], max_tokens: int, logs: Path
 ) -> dict[str, list[dict[str, Any]]]:
-    """Ask both models for each turn; the first one alternates."""
+    """Ask both models for each turn; the first one alternates. Each has answered `WARM_UP` before."""
     asked: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     servers: dict[str, AbstractContextManager[engines.Server]] = {
         arm: serve(folder, logs / arm) for arm, folder in exports.items()
     }
     with servers["control"] as control, servers["student"] as student:
         running = {"control": control, "student": student}
+        for arm, server in running.items():
+            ask(server, arm, WARM_UP, max_tokens)
+        before = {arm: counters(server) for arm, server in running.items()}
         for number, turn in enumerate(turns):
             for arm in ARMS if number % 2 else reversed(ARMS):
                 asked[arm].append(ask(running[arm], arm, turn, max_tokens))
         for arm, server in running.items():
-            asked[arm][-1] |= {"counters": counters(server)}
+            counted = {name: value - before[arm][name] for name, value in counters(server).items()}
+            asked[arm][-1] |= {"counters": counted}
     return asked
 
 
@@ -279,12 +290,12 @@ def agreed_units(text: str, reply: Reply, tokenizer: Any) -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder with `student` and `control`")
-    parser.add_argument("--trajectories", type=Path, required=True)
-    parser.add_argument("--vllm", type=Path, help="the Python of an environment with vLLM")
+    parser.add_argument("--trajectories", type=Path, required=True, help="file of trajectories")
+    parser.add_argument(
+        "--vllm", type=Path, help="the Python of an environment with vLLM (default: vLLM is left out)"
+    )
     parser.add_argument(
         "--speculation",
         nargs="+",
@@ -292,12 +303,16 @@ def _arguments() -> argparse.Namespace:
         choices=["none", *engines.SPECULATION],
         help="methods of vLLM, one after another",
     )
-    parser.add_argument("--llama-cpp", type=Path, help="llama.cpp's source folder, built")
-    parser.add_argument("--turns", type=int, default=50)
-    parser.add_argument("--max-tokens", type=int, default=96)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--llama-cpp", type=Path, help="llama.cpp's source folder, built (default: llama.cpp is left out)"
+    )
+    parser.add_argument("--turns", type=entry.positive, default=50, help="number of turns of the agent")
+    parser.add_argument(
+        "--max-tokens", type=entry.positive, default=96, help="base tokens or units of a reply, at most"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from threading import Timer
 from time import perf_counter
 
+from benches.training.row_start import RowStart
+
 RESERVE = 15.0  # seconds at the end in which no work begins
 
 
@@ -56,14 +58,16 @@ def ended_at_limit(clock: Clock, last: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-class Pace:
+class Pace(RowStart):
     """Progress that records when the steps of a training end, and stops the training when time is up.
 
-    before: seconds from construction to the end of the first step. step: median seconds of a step. after:
-    seconds from the last step to `close`, which include one evaluation.
+    before: seconds from construction to the end of the first step, of which `start_seconds` are of the start
+    of the rows. step: mean seconds of a step. after: seconds from the last step to `close`, which include one
+    evaluation.
     """
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self.clock = clock
         self.began = perf_counter()
         self.ended: list[float] = []
@@ -71,15 +75,16 @@ class Pace:
         self.after = 0.0
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Record a step; calls without a total report preparations.
+        """Record a step; calls without a total, and those of the start of the rows, report preparations.
 
         Raises:
             TimeUpError: the time is up. It ends the training.
         """
-        if total is not None:
+        is_step = total is not None and not self.is_starting
+        if is_step:
             self.ended.append(perf_counter())
             self.done, self.total = done, total
-        if self.clock.left < 0 and done != total:
+        if self.clock.left < 0 and not (is_step and done == total):
             raise TimeUpError
 
     def close(self) -> None:

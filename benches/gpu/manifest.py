@@ -54,16 +54,19 @@ class Manifest:
         """Read the manifest of a pack, a load or a store; SystemExit where there is none."""
         try:
             content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            joined = content["joined"]
+            files = [Packed(**one) for one in content["files"]]
+            return cls(content["commit"], files, None if joined is None else Joined(**joined))
         except FileNotFoundError:
             raise SystemExit(f"{folder}: no {FILE} (a folder that `make gpu-pack` has written)") from None
-        joined = content["joined"]
-        files = [Packed(**one) for one in content["files"]]
-        return cls(content["commit"], files, None if joined is None else Joined(**joined))
+        except (ValueError, TypeError, KeyError):
+            raise SystemExit(f"{folder / FILE}: not the manifest of a pack") from None
 
     def write(self, folder: Path) -> None:
-        """Write the manifest into a folder."""
-        text = json.dumps(asdict(self), indent=2) + "\n"
-        (folder / FILE).write_text(text, encoding="utf-8")
+        """Write the manifest into a folder, in one step (`lar.utils.files` may not be installed yet)."""
+        temporary = folder / f".{FILE}.partial"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(folder / FILE)
 
     def parts(self) -> list[Packed]:
         """The parts in the order in which they are joined, which is independent of their loads."""

@@ -20,9 +20,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
 import lar
+from benches import entry
 from benches.gpu import weights
 from benches.gpu.manifest import (
     AGENTS,
+    FILE,
     LOGS,
     PIECES,
     PRETRAINED,
@@ -33,6 +35,8 @@ from benches.gpu.manifest import (
     commit_of,
     sha256,
 )
+from lar.errors import OptionError
+from lar.utils.files import atomic_folder, check_replaceable
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
@@ -69,24 +73,44 @@ for glibc in ("_2_28", "_2_27", "_2_17", "2014"):
 
 def main() -> None:
     """Write the pack and print the list of its loads."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder with data/ and tokenizers/qwen3")
-    parser.add_argument("--model", type=Path, help="GGUF file or checkpoint folder that is trained")
-    parser.add_argument("-o", "--output", type=Path, default=Path("gpu-pack"), help="replaced if it is there")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help="GGUF file or checkpoint folder that is trained (default: none; throughput alone)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("gpu-pack"),
+        help="folder of the pack; an earlier one is replaced",
+    )
     options = parser.parse_args()
-    shutil.rmtree(options.output, ignore_errors=True)
-    files = options.output / "files"
-    files.mkdir(parents=True)
+    check_pack(options.output)
     manifest = Manifest(commit_of(ROOT) or "unknown")
-    found = list(_files(options, files, manifest))
-    for number, load in enumerate(grouped(found)):
-        manifest.files += _moved(load, options.output / f"load-{number:02d}")
-    files.rmdir()
-    for folder in [options.output, *sorted(options.output.glob("load-*"))]:
-        manifest.write(folder)
+    with atomic_folder(options.output, holds=FILE) as pack:
+        files = pack / "files"
+        files.mkdir()
+        found = list(_files(options, files, manifest))
+        for number, load in enumerate(grouped(found)):
+            manifest.files += _moved(load, pack / f"load-{number:02d}")
+        files.rmdir()
+        for folder in [pack, *sorted(pack.glob("load-*"))]:
+            manifest.write(folder)
     _print(manifest, options.output)
+
+
+def check_pack(folder: Path) -> None:
+    """Raise OptionError unless `folder` is absent, empty or an earlier pack: it is replaced.
+
+    Other folders have a manifest, too, such as those of corpora.
+    """
+    check_replaceable(folder, FILE)
+    others = [one.name for one in folder.glob("*") if one.name != FILE and not one.name.startswith("load-")]
+    if others:
+        raise OptionError(f"{folder}: no pack, for it contains {others[0]}; choose another folder")
 
 
 Found = tuple[Path, str, tuple[str, ...], str | None]  # file, kind, pieces, module
@@ -238,4 +262,4 @@ def _print(manifest: Manifest, output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

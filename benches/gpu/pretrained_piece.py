@@ -20,7 +20,7 @@ from benches.gpu.record import Record
 from benches.training import pretrained, pretrained_options
 from benches.training.pretrained import Arm
 from lar.scoring.distribution import entropy_quantiles
-from lar.utils.files import atomic_folder
+from lar.utils.files import atomic_folder, write_json
 
 ADAPTATION = "adaptation.json"
 FOR_ADAPTATION = 0.25  # share of the piece's time
@@ -225,6 +225,7 @@ class Work:
         pace.close()
         forget()
         speed = {"before": pace.before, "step": pace.step, "evaluation": pace.after}
+        speed["row start"] = pace.start_seconds  # which is a part of `before`
         self.record.figure("arm seconds", speed)
         self._write_plan(speed=speed)
         return steps_within(self.clock.left, len(arms) - 1, speed, self.scale)
@@ -247,7 +248,7 @@ class Work:
         return found
 
     def _write_plan(self, **more: Any) -> None:
-        self.plan_file.write_text(json.dumps({**self._plan(), **more}, indent=2) + "\n")
+        write_json(self.plan_file, {**self._plan(), **more})
 
 
 def steps_within(seconds: float, arms: int, speed: dict[str, float], scale: Scale) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
+from benches import entry
 from benches.gpu.clock import Clock, ended_at_limit
 from benches.gpu.manifest import AGENTS, PIECES, PRETRAINED, THROUGHPUT, Manifest, commit_of
 from benches.gpu.store import DEFAULT, add_site, missing
@@ -96,19 +97,17 @@ def _piece(name: str) -> tuple[Any, Callable[[dict[str, Any]], None], str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("piece", choices=PIECES)
+    parser = entry.parser(__doc__)
+    parser.add_argument("piece", choices=PIECES, help="the piece that is measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="folder of the stored loads")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="minutes that the piece may take")
     parser.add_argument(
-        "--store", type=Path, default=DEFAULT, help="folder of the stored loads (default: %(default)s)"
+        "--arms", nargs="+", help="patterns of an `agents` piece's arms (default: base to lar-1024)"
     )
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="default: %(default)s")
-    parser.add_argument("--arms", nargs="+", help="patterns of an `agents` piece's arms (base to lar-1024)")
     parser.add_argument("--rehearse", action="store_true", help="run in miniature on a CPU")
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry.run(main)

@@ -8,7 +8,6 @@ joined, checked and written as a checkpoint, STORE/model. The last lines list th
 lacks. A load may be stored twice.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # it runs as a file as well as a module
 
+from benches import entry
 from benches.gpu.manifest import PIECES, Manifest, Packed, archive_folder, sha256
 
 DEFAULT = Path.home() / "lar-gpu"
@@ -28,11 +28,9 @@ DEFAULT = Path.home() / "lar-gpu"
 
 def main(arguments: list[str] | None = None) -> None:
     """Store the loads and print the files that each piece lacks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("loads", type=Path, nargs="+", help="folders load-00, load-01, ...")
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="folder that keeps the files")
     options = parser.parse_args(arguments)
     for load in options.loads:
         keep(load, options.store)
@@ -142,4 +140,4 @@ def _join(manifest: Manifest, store: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

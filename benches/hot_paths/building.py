@@ -7,8 +7,6 @@ Both build the same corpora, in turns and on all cores; the stored tokens are co
 not counted.
 """
 
-import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -16,18 +14,20 @@ from statistics import median
 from unittest.mock import patch
 
 import lar
+from benches import entry
 from benches.mining.reduction import CORPORA
 from lar.corpus import known_texts
+from lar.utils.files import write_json
 
 
 def main() -> None:
     """Measure each corpus, print a row as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser = entry.parser(__doc__)
+    entry.add_logs(parser, CORPORA)
+    parser.add_argument(
+        "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     tokenizer = lar.Tokenizer.load(options.tokenizer)
     print(
@@ -40,10 +40,7 @@ def main() -> None:
         logs = list(lar.read_trajectories(options.data / f"{name}.jsonl.gz"))
         found[name] = measured(logs, tokenizer, options.repeats)
         print(row(name, found[name]), flush=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
-
-
-Built = tuple[int, list[bytes]]
+    write_json(options.output, found)
 
 
 def measured(logs: list[lar.Trajectory], tokenizer: lar.Tokenizer, repeats: int) -> dict[str, float]:
@@ -77,4 +74,4 @@ def row(name: str, found: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

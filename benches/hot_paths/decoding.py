@@ -7,7 +7,7 @@ units are compared. What is timed is a turn of at most `--steps` units, with the
 """
 
 import argparse
-import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,37 +19,54 @@ import numpy as np
 from transformers import DynamicCache
 
 import lar
+from benches import entry
 from lar.distillation import Student
 from lar.generation import batch
 from lar.generation.batch import ConversationBatch
 from lar.generation.growing_cache import growing_cache
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
+from lar.utils.files import write_json
 
 MakeCache = Callable[[Any], DynamicCache]
 
 
 def main() -> None:
     """Measure each shape, print a row as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--shapes", nargs="+", default=["1x900", "1x4000", "16x900"])
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--shapes",
+        type=shape,
+        nargs="+",
+        default=["1x900", "1x4000", "16x900"],
+        help="conversations x units of each",
+    )
+    parser.add_argument("--steps", type=entry.positive, default=50, help="units of a turn, at most")
+    parser.add_argument(
+        "--repeats", type=entry.positive, default=5, help="number of measurements; the median is reported"
+    )
     parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     model = load_model(options.model, device=options.device)
     student = Student.plain(model, lar.Tokenizer.load(options.model))
     print("| conversations x units | transformers' cache, ms a step | in place, ms a step | ratio |")
     print("|---" * 4 + "|")
     found = {}
-    for shape in options.shapes:
-        rows, units = map(int, shape.split("x"))
+    for name in options.shapes:
+        rows, units = map(int, name.split("x"))
         copied, grown = measured(student, rows, units, options.steps, options.repeats)
-        found[shape] = {"copied": copied, "grown": grown}
-        print(f"| {shape} | {copied:.1f} | {grown:.1f} | {grown / copied:.2f} |", flush=True)
-    options.output.write_text(json.dumps(found, indent=2) + "\n")
+        found[name] = {"copied": copied, "grown": grown}
+        print(f"| {name} | {copied:.1f} | {grown:.1f} | {grown / copied:.2f} |", flush=True)
+    write_json(options.output, found)
+
+
+def shape(text: str) -> str:
+    """The type of a shape: "16x900" is 16 conversations of 900 units each."""
+    if re.fullmatch(r"[1-9]\d*x[1-9]\d*", text) is None:
+        raise argparse.ArgumentTypeError(f"conversations x units, such as 16x900; not {text!r}")
+    return text
 
 
 def measured(student: Student, rows: int, units: int, steps: int, repeats: int) -> tuple[float, float]:
@@ -86,4 +103,4 @@ def turn(conversations: ConversationBatch, steps: int, milliseconds: list[float]
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -12,7 +12,6 @@ that engines read (`lar.vocabulary.served_parse`), beside the exported tokenizer
 are the same on every machine.
 """
 
-import json
 import subprocess
 import tempfile
 from argparse import Namespace
@@ -24,9 +23,11 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from benches import entry
 from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 from benches.mining.peers import as_text
 from lar.serving.export.tokenizer_files import exported_backend
+from lar.utils.files import write_json
 from lar.vocabulary.served_parse import ServedParse
 
 # The peer is a hundred times slower, so fewer tokens are enough for it.
@@ -38,7 +39,11 @@ Figures = dict[str, float]
 def main() -> None:
     """Measure each corpus, print its rows at once, and write all figures as JSON."""
     parser = arguments(__doc__)
-    parser.add_argument("--instructions", type=Path, help="the example hot_paths, to be run under valgrind")
+    parser.add_argument(
+        "--instructions",
+        type=Path,
+        help="the example hot_paths, to be run under valgrind (default: not counted)",
+    )
     options = parser.parse_args()
     results: dict[str, dict[str, Figures]] = {}
     for name in options.corpora:
@@ -51,7 +56,7 @@ def main() -> None:
         results[name]["whole"] |= served(conversations, options.rounds)
         for kind, figures in results[name].items():
             print(row(f"{name}, {kind}", figures), flush=True)
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(options.output, results)
 
 
 def measure(conversations: MinedConversations, ids: NDArray[np.uint32], options: Namespace) -> Figures:
@@ -143,4 +148,4 @@ def row(name: str, figures: Figures) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches import entry
 
 CORPORA = ["tau_bench", "mini_swe_gemini3"]
 
@@ -31,17 +32,13 @@ class MinedConversations:
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """A parser with the options that all hot-path benches share."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without .jsonl.gz")
-    parser.add_argument("--size", type=int, default=1024, help="number of latents")
+    parser = entry.parser(description)
+    entry.add_logs(parser, CORPORA)
+    parser.add_argument("--size", type=entry.positive, default=1024, help="number of latents")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="number of measurements; the median is reported"
+        "--rounds", type=entry.positive, default=5, help="number of measurements; the median is reported"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     return parser
 
 

@@ -7,7 +7,6 @@ as conversations. The text of each speaker is also encoded by the tokenizer that
 ids are compared with the units. Of several tokenizers, those without a chat template use the first one's.
 """
 
-import argparse
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,16 +14,19 @@ import numpy as np
 import tokenizers
 
 import lar
+from benches import entry
 from lar.corpus import Shard
 from lar.serving.export.tokenizer_files import exported_backend
 
 
 def main() -> None:
     """Print one row for each tokenizer and corpus; AssertionError where a token differs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, nargs="+", required=True)
-    parser.add_argument("--most", type=int, help="trajectories of each corpus; default: all")
+    parser.add_argument("--tokenizer", type=Path, nargs="+", required=True, help="tokenizer folders")
+    parser.add_argument(
+        "--most", type=entry.positive, help="trajectories of each corpus, at most (default: all)"
+    )
     options = parser.parse_args()
     template = lar.Tokenizer.load(options.tokenizer[0]).chat_template
     total = 0
@@ -65,4 +67,4 @@ def check(vocabulary: lar.LatentVocabulary, backend: tokenizers.Tokenizer, shard
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -8,7 +8,6 @@ compiled module that only returns a shared string. A unit stands for more text t
 DecodeStream takes base tokens only, so `push` is also given per base token.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,9 @@ from numpy.typing import NDArray
 from tokenizers.decoders import DecodeStream
 
 import lar
+from benches import entry
 from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
+from lar.utils.files import write_json
 
 UNITS, REQUESTS = 100_000, 256
 # Their first characters are frequent, but neither occurs.
@@ -33,7 +34,7 @@ def main() -> None:
         print(name)
         for what, microseconds in results[name].items():
             print(f"  {what:<40}{microseconds:8.4f}", flush=True)
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(options.output, results)
 
 
 def measure(conversations: MinedConversations, rounds: int) -> dict[str, float]:
@@ -93,4 +94,4 @@ def decode(vocabulary: lar.LatentVocabulary, ids: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -27,11 +27,10 @@ much of its own tasks as all of them do of unseen ones. That is expected, not pr
 
 The bounds themselves are derived in `token_prices.py`. A text of more than `--most-tokens` is sampled by
 whole tasks; the held-out figures of the row are then of the sampled tasks. Sizes of a corpus that the output
-file has are not measured again.
+file has are not measured again; it takes no others of another tokenizer, seed or bound on tokens.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -41,12 +40,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
-from benches.mining.peers import BpeMerges
+from benches import entry
+from benches.mining.peers import BpeMerges, agent_runs
 from benches.mining.reduction import CORPORA, HELD_OUT, run
-from benches.mining.substrings import Substrings, Text, saved_by_best_parse, task_runs
+from benches.mining.substrings import Substrings, Text, saved_by_best_parse
 from benches.mining.token_prices import Bound, most_saved
 from lar import _core
+from lar.errors import OptionError
 from lar.mining.options import MiningOptions
+from lar.utils.files import read_json, write_json
 
 LONGEST = MiningOptions.max_length
 # The oracle chooses among this many strings for each segment: those that the linear program takes most of.
@@ -61,18 +63,23 @@ LOOSE = 256
 
 def main() -> None:
     """Measure each corpus, write its figures as soon as they are there, print its rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024])
+    parser = entry.parser(__doc__)
+    entry.add_logs(parser, CORPORA)
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024], help="numbers of latents"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split by tasks")
-    parser.add_argument("--most-tokens", type=int, default=300_000, help="larger texts are sampled by tasks")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--most-tokens",
+        type=entry.positive,
+        default=300_000,
+        help="base tokens of a text above which it is sampled by tasks",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
-    results = json.loads(options.output.read_text()) if options.output.exists() else {}
+    results = read_json(options.output) if options.output.exists() else {}
     for name in options.corpora:
-        found = results.setdefault(name, {"sizes": {}})
+        found = begun(results, name, options)
         missing = [size for size in options.sizes if str(size) not in found["sizes"]]
         if not missing:
             continue
@@ -83,7 +90,20 @@ def main() -> None:
             for size in missing:
                 found["sizes"][str(size)] = measure(sides, size)
                 print(row(name, size, found["sizes"][str(size)]), flush=True)
-                options.output.write_text(json.dumps(results, indent=2) + "\n")
+                write_json(options.output, results)
+
+
+def begun(results: dict[str, Any], name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of a corpus so far, with the options that they are of.
+
+    Raises:
+        OptionError: they are of other options.
+    """
+    of = {key: entry.as_json(options)[key] for key in ("tokenizer", "seed", "most_tokens")}
+    found: dict[str, Any] = results.setdefault(name, {"options": of, "sizes": {}})
+    if found.setdefault("options", of) != of:
+        raise OptionError(f"{options.output}: {name} was measured with {found['options']}, not with {of}")
+    return found
 
 
 def build(source: Path, folder: Path, tokenizer: Path) -> lar.Corpus:
@@ -122,7 +142,7 @@ class Side:
     def __init__(self, corpus: lar.Corpus) -> None:
         self.corpus = corpus
         self.total = corpus.num_action_tokens
-        self.runs = task_runs(corpus)
+        self.runs = agent_runs(corpus)
         self.text = Text.of_tasks(self.runs)
 
     def to_dict(self) -> dict[str, int]:
@@ -196,4 +216,4 @@ def row(name: str, size: int, found: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

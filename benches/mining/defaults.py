@@ -10,7 +10,6 @@ all of it: Python, the tokenizer, reading and writing.
 """
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from itertools import count, pairwise
 from pathlib import Path
@@ -20,24 +19,34 @@ from typing import Any
 import numpy as np
 
 import lar
+from benches import entry
 from benches.mining.reduction import run
 from benches.resampling.agent_turns import Trajectories
 from benches.resampling.resampler import Resampler, ResamplingOptions, add_source, load_source
 from lar.trajectories.schema import Message, Trajectory
+from lar.utils.files import write_json
 
 GATES = ("default", "none")
 
 
 def main() -> None:
     """Build the corpora that are missing, mine each with and without gates, print a row as it is done."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     add_source(parser)
-    parser.add_argument("--tokens", nargs="+", type=int, default=[10_000_000, 100_000_000])
-    parser.add_argument("--gates", nargs="+", default=GATES, help="as for lar mine")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--tokens",
+        nargs="+",
+        type=entry.positive,
+        default=[10_000_000, 100_000_000],
+        help="action tokens of the corpora",
+    )
+    parser.add_argument(
+        "--gates", nargs="+", default=GATES, help="engine gates, as for lar mine; `default` names none"
+    )
+    parser.add_argument(
+        "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     print(f"{'action tokens':>13} {'tokens':>13} {'gates':<10} {'seconds':>8} {'MiB':>6} {'reduction':>9}")
     rows = []
@@ -46,7 +55,7 @@ def main() -> None:
         for gates in options.gates:
             rows.append(measured(folder, gates, options))
             print(_line(rows[-1]), flush=True)
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.output, rows)
 
 
 def corpus_of(tokens: int, options: argparse.Namespace) -> Path:
@@ -99,4 +108,4 @@ def _trajectories(shards: Iterable[Trajectories], tokenizer: lar.Tokenizer) -> I
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

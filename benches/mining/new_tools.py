@@ -11,7 +11,6 @@ Where the logs hold no schemas, they are derived from the calls of all training 
 call to a tool has are required, in the order of its first call, with the types of its values.
 """
 
-import argparse
 import json
 import random
 import tempfile
@@ -25,31 +24,43 @@ from typing import Any
 import numpy as np
 
 import lar
+from benches import entry
+from lar.errors import OptionError, TokenizerError
 from lar.tokenizer import render
 from lar.trajectories.schema import Message, ToolCall, Trajectory
+from lar.utils.files import write_json
 from lar.vocabulary.served_parse import ServedParse
 
 HELD_OUT = 0.3
 FEWEST_CALLS = 10  # of a tool that may be new, in training tasks
 ARMS = ("without", "with --tools", "control")
 PARTS = ("new calls", "other calls", "all text")
+CALL = "<tool_call>"  # what begins a call in the texts of chat templates like Qwen's
 # JSON's name of each type that JSON texts are read as.
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
 def main() -> None:
     """Measure each seed and size, print the means, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a file of trajectories with tool calls")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser = entry.parser(__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="file of trajectories with tool calls")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024], help="numbers of latents"
+    )
+    parser.add_argument(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=[0, 1, 2],
+        help="each splits the tasks and draws the new tools",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     trajectories = list(lar.read_trajectories(options.data))
     tokenizer = lar.Tokenizer.load(options.tokenizer)
     splits = [measure(trajectories, tokenizer, options.sizes, seed) for seed in options.seeds]
-    options.output.write_text(json.dumps(splits, indent=2) + "\n")
+    write_json(options.output, splits)
     for split in splits:
         print(f"seed {split['seed']}: {', '.join(split['new'])} are new")
         print("  calls to new tools and others in held-out tasks:", split["calls"])
@@ -145,7 +156,12 @@ def schema_of(values: list[Any]) -> dict[str, Any]:
 def parts_of(
     trajectories: Iterable[Trajectory], tokenizer: lar.Tokenizer, new: set[str]
 ) -> dict[str, list[str]]:
-    """The agent's texts of each part; a call is the text of its turn behind the content."""
+    """The agent's texts of each part; a call is the text of its turn behind the content.
+
+    Raises:
+        OptionError: a part has no text.
+        TokenizerError: see `call_text`.
+    """
     texts: dict[str, list[str]] = {part: [] for part in PARTS}
     for trajectory in trajectories:
         spans = [span.text for span in render(tokenizer, trajectory) if span.agent]
@@ -154,8 +170,23 @@ def parts_of(
         for message, span in zip(turns, spans, strict=True):
             if message.get("tool_calls"):
                 part = "new calls" if calls_new(message, new) else "other calls"
-                texts[part].append(span[span.index("<tool_call>") :])
+                texts[part].append(call_text(span))
+    for part, listed in texts.items():
+        if not listed:
+            raise OptionError(f"the held-out tasks hold none of the text '{part}': give more logs with calls")
     return texts
+
+
+def call_text(turn: str) -> str:
+    """The calls in the text of a turn.
+
+    Raises:
+        TokenizerError: the chat template writes calls in another way.
+    """
+    _, begin, calls = turn.partition(CALL)
+    if not begin:
+        raise TokenizerError(f"the chat template writes calls without {CALL}, by which they are found here")
+    return begin + calls
 
 
 def reductions(
@@ -174,4 +205,4 @@ def reductions(
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

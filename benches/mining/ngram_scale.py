@@ -7,8 +7,6 @@ Each measurement is a process of its own, which loads them; figures are medians 
 is what the process's peak grew by, the entropies themselves included (4 bytes a token of the distinct runs).
 """
 
-import argparse
-import json
 import os
 import resource
 import tempfile
@@ -22,9 +20,11 @@ from statistics import median
 import numpy as np
 
 import lar
+from benches import entry
 from benches.mining.pipeline import TokenTable, fold, forget_peak, peak_memory
 from benches.resampling.resampler import Resampler, ResamplingOptions, add_source, load_source
 from lar import _core
+from lar.utils.files import write_json
 
 SIZES = [10_000_000, 30_000_000, 100_000_000]
 ARRAYS = ("tokens", "offsets", "counts", "tasks", "task_offsets")
@@ -48,12 +48,18 @@ class Measured:
 
 def main() -> None:
     """Measure, print each row as soon as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     add_source(parser)
-    parser.add_argument("--tokens", nargs="+", type=int, default=SIZES, help="action tokens of the corpora")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="default: one for each core")
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument(
+        "--tokens", nargs="+", type=entry.positive, default=SIZES, help="action tokens of the corpora"
+    )
+    parser.add_argument(
+        "--repeats", type=entry.positive, default=3, help="number of measurements; the median is reported"
+    )
+    parser.add_argument(
+        "--threads", type=entry.positive, help="threads of the core (default: one for each core)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
     if options.threads:
         os.environ["RAYON_NUM_THREADS"] = str(options.threads)
@@ -68,7 +74,7 @@ def main() -> None:
         print(_row(f"{tokens / 1e6:g} M", found[tokens]), flush=True)
     if options.output:
         rows = {tokens: [asdict(one) for one in measurements] for tokens, measurements in found.items()}
-        options.output.write_text(json.dumps(rows, indent=2) + "\n")
+        write_json(options.output, rows)
 
 
 def write_runs(runs: _core.Runs, folder: Path) -> None:
@@ -113,4 +119,4 @@ def _row(name: str, found: list[Measured]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import models, trainers
 
 from lar import Corpus, _core
+from lar.mining.one_machine import OneMachine
 
 # Each id is written as one character, past ASCII and around the surrogates, which are no characters.
 _FIRST, _SURROGATES, _GAP = 0x100, 0xD800, 0x800
@@ -60,11 +61,8 @@ def bpe_reduction(train: Corpus, held_out: Corpus, size: int) -> float:
 
 
 def agent_runs(corpus: Corpus) -> _core.Runs:
-    """The distinct runs of the agent's tokens between barriers."""
-    folder = _core.RunFolder(corpus.tokenizer.barriers)
-    for shard in corpus.shards():
-        folder.add(shard.tokens, shard.offsets, shard.action, np.zeros(len(shard.tasks), dtype=np.uint32))
-    return folder.finish()
+    """The distinct runs of the agent's tokens between barriers, with the tasks of each."""
+    return OneMachine().fold(corpus, None)
 
 
 def _texts(runs: _core.Runs) -> list[str]:

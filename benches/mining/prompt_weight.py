@@ -5,27 +5,37 @@
 Each corpus is a folder that `lar corpus` wrote. The same split by tasks as in `benches.mining.reduction`.
 """
 
-import argparse
-import json
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
 from benches.mining.reduction import HELD_OUT
+from lar.utils.files import write_json
 
 WEIGHTS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 def main() -> None:
     """Measure each corpus, print a row as soon as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--corpora", nargs="+", type=Path, required=True)
-    parser.add_argument("--weights", nargs="+", type=float, default=WEIGHTS)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
-    parser.add_argument("--max-length", type=int, default=128, help="longest segment in base tokens")
+    parser = entry.parser(__doc__)
+    parser.add_argument("--corpora", nargs="+", type=Path, required=True, help="corpus folders")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=float,
+        default=WEIGHTS,
+        help="weights of a prompt token, in generated tokens",
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[256, 1024], help="numbers of latents"
+    )
+    parser.add_argument(
+        "--max-length", type=entry.positive, default=128, help="longest segment in base tokens"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     print("| corpus | K | W | generated | prompt | total | price | latents used |")
     print("|---|---|---|---|---|---|---|---|")
@@ -36,7 +46,7 @@ def main() -> None:
             row = {"corpus": path.name, **measure(train, held_out, size, weight, options.max_length)}
             rows.append(row)
             print(line(row), flush=True)
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.output, rows)
 
 
 def measure(
@@ -59,4 +69,4 @@ def line(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -22,8 +22,10 @@ from statistics import mean
 from typing import Any
 
 import lar
+from benches import entry
 from benches.mining.peers import bpe_reduction
 from lar.mining.options import MiningOptions
+from lar.utils.files import write_json
 
 # Those with ten tasks or more.
 CORPORA = [
@@ -46,16 +48,26 @@ HELD_OUT = 0.2
 
 def main() -> None:
     """Measure each corpus, print one row as soon as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--corpora", nargs="+", default=CORPORA, help="file names without their ends")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[64, 256, 1024, 4096])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--min-support", type=int, default=MiningOptions.min_support)
-    parser.add_argument("--min-count", type=int, default=MiningOptions.min_count)
+    parser = entry.parser(__doc__)
+    entry.add_logs(parser, CORPORA)
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[64, 256, 1024, 4096], help="numbers of latents"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits of the tasks")
+    parser.add_argument(
+        "--min-support",
+        type=entry.positive,
+        default=MiningOptions.min_support,
+        help="tasks that a segment must occur in, at least",
+    )
+    parser.add_argument(
+        "--min-count",
+        type=entry.positive,
+        default=MiningOptions.min_count,
+        help="occurrences of a segment, at least",
+    )
     parser.add_argument("--gates", default=MiningOptions.gates, help="engine gates, as for lar mine")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     print(f"reduction on held-out tasks, mean of {len(options.seeds)} splits: lar / BPE merges over ids")
     print(
@@ -68,7 +80,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results[name] = measure(options.data / f"{name}.jsonl.gz", Path(folder), options)
         print(row(name, results[name]), flush=True)
-    options.output.write_text(json.dumps(results, indent=2) + "\n")
+    write_json(options.output, results)
 
 
 def measure(source: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -160,4 +172,4 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

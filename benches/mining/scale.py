@@ -2,14 +2,12 @@
 
     python -m benches.mining.scale --data shared/data --tokenizer shared/tokenizers/qwen3 --cache cache
 
-The corpora are resampled from real ones (resampling.py); reductions are of held-out synthetic tasks. Each
+The corpora are resampled from real ones (resampler.py); reductions are of held-out synthetic tasks. Each
 measurement is a process of its own (measuring.py); figures are medians over the repetitions. The control sees
 the smallest corpus ten times: ten times the tokens, no run more. A suffix array is measured where
 `pydivsufsort` is installed.
 """
 
-import argparse
-import json
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +17,10 @@ from typing import Any
 import numpy as np
 
 import lar
+from benches import entry
 from benches.mining.measuring import Bench, Measured, Peer
 from benches.resampling.resampler import Resampler, ResamplingOptions, add_source, load_source
+from lar.utils.files import write_json
 
 SIZES = [10_000_000, 30_000_000, 100_000_000, 300_000_000]
 STEPS = ("fold", "candidates", "characters", "select")
@@ -31,24 +31,35 @@ EXTRAPOLATED = 1_000_000_000
 
 def main() -> None:
     """Measure, print each row as soon as it is done, write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     add_source(parser)
-    parser.add_argument("--tokens", nargs="+", type=int, default=SIZES, help="action tokens of the corpora")
-    parser.add_argument("--size", type=int, default=1024, help="number of latents")
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--peer-tokens", type=int, default=10_000_000, help="for the peers; 0 leaves them out"
+        "--tokens", nargs="+", type=entry.positive, default=SIZES, help="action tokens of the corpora"
+    )
+    parser.add_argument("--size", type=entry.positive, default=1024, help="number of latents")
+    parser.add_argument(
+        "--repeats", type=entry.positive, default=5, help="number of measurements; the median is reported"
+    )
+    parser.add_argument(
+        "--peer-tokens",
+        type=entry.at_least_zero,
+        default=10_000_000,
+        help="action tokens of the corpus for the peers; 0 leaves them out",
     )
     parser.add_argument("--no-control", action="store_true", help="leave out the same tokens ten times")
-    parser.add_argument("--memory", type=int, help="bytes: mine the largest corpus within them too")
-    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument(
+        "--memory",
+        type=entry.positive,
+        help="bytes of a folder of runs, within which the largest corpus is mined too (default: not)",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
     resampler = Resampler(*load_source(options), ResamplingOptions(seed=options.seed))
     bench = Bench(resampler, lar.Tokenizer.load(options.tokenizer), options.size, options.repeats)
     found = measure(bench, sorted(options.tokens), control=not options.no_control, memory=options.memory)
     found["peers"] = measure_peers(bench, options.peer_tokens) if options.peer_tokens else {}
     if options.output:
-        options.output.write_text(json.dumps(found, indent=2) + "\n")
+        write_json(options.output, found)
 
 
 def measure(bench: Bench, sizes: list[int], *, control: bool, memory: int | None) -> dict[str, Any]:
@@ -147,4 +158,4 @@ def _peer_line(name: str, found: list[Peer]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

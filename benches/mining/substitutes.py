@@ -15,7 +15,6 @@ Differences from the branching entropy have the standard error of a bootstrap ov
 and scores are stored in the output folder, and used again if they are there.
 """
 
-import argparse
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches import entry
 from benches.mining.ngram_models import Floats, LeftOut, Sample, Text, branching, witten_bell
 from lar.trajectories.schema import Message, Trajectory
 
@@ -35,19 +35,23 @@ BASELINE = "branching"
 
 def main() -> None:
     """Score what is not scored yet, and print a table for each corpus."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--model", type=Path, required=True, help="the teacher, a checkpoint folder")
     parser.add_argument("--corpora", nargs="+", required=True, help="file names without .jsonl.gz")
-    parser.add_argument("--characters", type=int, default=50_400, help="of a sample, at least")
     parser.add_argument(
-        "--beginning", type=int, default=12_000, help="characters of a conversation, at least"
+        "--characters", type=entry.positive, default=50_400, help="characters of a sample, at least"
     )
-    parser.add_argument("--tasks", type=int, help="of a corpus, beside the sample's; default: all")
+    parser.add_argument(
+        "--beginning", type=entry.positive, default=12_000, help="characters of a conversation, at least"
+    )
+    parser.add_argument(
+        "--tasks", type=entry.positive, help="tasks of a corpus, beside the sample's (default: all)"
+    )
     parser.add_argument(
         "--left-out", action="store_true", help="also without the token's own occurrence or task"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the corpora and scores")
     options = parser.parse_args()
     for name in options.corpora:
         logs = list(lar.read_trajectories(options.data / f"{name}.jsonl.gz"))
@@ -153,4 +157,4 @@ def within(values: Floats, share: float) -> NDArray[np.bool_]:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

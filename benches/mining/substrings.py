@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lar import Corpus, _core
+from lar import _core
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,6 @@ class Text:
     def weights(self) -> NDArray[np.int64]:
         """The count of each token's run; int64 (n)."""
         return np.repeat(self.counts, np.diff(self.offsets))
-
-
-def task_runs(corpus: Corpus) -> _core.Runs:
-    """The distinct runs of the agent's tokens between barriers, with their tasks."""
-    folder = _core.RunFolder(corpus.tokenizer.barriers)
-    numbers: dict[str, int] = {}
-    for shard in corpus.shards():
-        tasks = [numbers.setdefault(task, len(numbers)) for task in shard.tasks]
-        folder.add(shard.tokens, shard.offsets, shard.action, np.array(tasks, dtype=np.uint32))
-    return folder.finish()
 
 
 @dataclass(frozen=True)

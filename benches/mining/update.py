@@ -6,24 +6,24 @@ The corpus is that of tau2 (a folder that `lar corpus` wrote). The old logs are 
 its retail tasks; the new logs are the other half and its telecom tasks, a fifth of them held out.
 """
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
 from benches.mining.reduction import HELD_OUT
+from lar.utils.files import write_json
 
 
 def main() -> None:
     """Mine, update, measure, print the table, write all figures as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = entry.parser(__doc__)
+    parser.add_argument("--corpus", type=Path, required=True, help="corpus folder of tau2")
+    parser.add_argument(
+        "--sizes", nargs="+", type=entry.positive, default=[256, 1024], help="numbers of latents"
     )
-    parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--sizes", nargs="+", type=int, default=[256, 1024])
     parser.add_argument("--seed", type=int, default=0, help="of the splits")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     corpus = lar.Corpus.load(options.corpus)
     retail = corpus.select(lambda task: task.startswith("tau:retail"))
@@ -45,7 +45,7 @@ def main() -> None:
             rows.append(row)
             cells = (size, name, f"{-row['reduction']:.1%}", row["kept"], row["drift"])
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.output, rows)
 
 
 def measure(
@@ -58,4 +58,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -8,7 +8,6 @@ servers run at once and are asked in turn, with nothing in their caches. A reque
 session: OpenClaw's system message, its tools and the user's message.
 """
 
-import argparse
 import contextlib
 import json
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benches import entry
+from lar.utils.files import write_json
 from testing.engines import engines
 from testing.engines.servers import Server
 
@@ -26,14 +27,14 @@ CONTEXT = 32768
 
 def main() -> None:
     """Ask all models for the first token of each session, print the table, write all figures as JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--llama-cpp", type=Path, required=True, help="its source folder, built")
     parser.add_argument("--models", nargs="+", type=Path, required=True, help="exports with a model.gguf")
     parser.add_argument("--transcripts", type=Path, required=True, help="JSONL of benches.openclaw.prompt")
-    parser.add_argument("--sessions", type=int, default=5, help="number of sessions, the last ones")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument(
+        "--sessions", type=entry.positive, default=5, help="number of sessions, the last ones"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     lines = options.transcripts.read_text(encoding="utf-8").splitlines()
     requests = [_request(json.loads(line)) for line in lines[-options.sessions :]]
@@ -51,7 +52,7 @@ def main() -> None:
             order = list(servers) if number % 2 else list(reversed(servers))
             for name in order:
                 asked[name].append(_first_token(servers[name], request))
-    options.output.write_text(json.dumps(asked, indent=2) + "\n")
+    write_json(options.output, asked)
     _print(asked)
 
 
@@ -94,4 +95,4 @@ def _print(asked: dict[str, list[dict[str, float]]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
 from benches.openclaw.recording import record
 from benches.openclaw.sessions import sessions
 from lar.tokenizer import ChatTemplate
+from lar.utils.files import write_json
 from testing.engines.openclaw_agent import OpenClaw
 
 SESSIONS, SEED = 36, 0
@@ -49,18 +51,18 @@ def main() -> None:
     ]
     described = {name: bench.describe() for name, bench in benches.items()}
     result = {"versions": installation.versions(), "seed": SEED, "splits": described, "rows": rows}
-    options.output.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(options.output, result)
     _print(rows)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = entry.parser(__doc__)
     parser.add_argument("--openclaw", type=Path, required=True, help="folder with its node_modules")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="with a chat template")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="tokenizer folder, with a chat template"
+    )
     parser.add_argument("--transcripts", type=Path, required=True, help="JSONL of the sessions")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     return parser.parse_args()
 
 
@@ -124,4 +126,4 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

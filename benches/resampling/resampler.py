@@ -1,7 +1,7 @@
 r"""Corpora of any size with the statistics of real ones: real trajectories with new text and new values.
 
-    python -m benches.resampling.resampler --data shared/data --tokenizer shared/tokenizers/qwen3 --cache
-    cache
+    python -m benches.resampling.resampler --data shared/data --tokenizer shared/tokenizers/qwen3 \
+        --cache cache
 
 A synthetic task is modelled on a real one: it has as many trajectories with as many turns. Each turn begins
 like the real turn and continues with pieces of others of the same corpus (splices.py). Then names, ids and
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import lar
+from benches import entry
 from benches.mining.pipeline import TokenTable
 from benches.resampling.agent_turns import AgentTurns, Trajectories, ends, load_turns
 from benches.resampling.atoms import TokenShapes, cut_into_atoms
@@ -105,10 +106,10 @@ class Resampler:
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the real trajectories."""
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
     parser.add_argument("--cache", type=Path, required=True, help="folder to keep tokenized corpora in")
     parser.add_argument("--corpora", nargs="+", help="file names without .jsonl.gz (default: all)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling")
 
 
 def load_source(options: argparse.Namespace) -> tuple[AgentTurns, TokenShapes]:
@@ -122,7 +123,7 @@ def load_source(options: argparse.Namespace) -> tuple[AgentTurns, TokenShapes]:
 
 def main() -> None:
     """Print resampled corpora beside the real one."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     add_source(parser)
     options = parser.parse_args()
     real, shapes = load_source(options)
@@ -132,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

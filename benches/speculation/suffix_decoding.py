@@ -17,7 +17,6 @@ measured, with earlier responses of the same domain; latents are mined on all do
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -29,9 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lar
+from benches import entry
 from benches.resampling.agent_turns import turn_spans
 from benches.speculation.suffix_drafts import BlendDrafter, Drafter, Matches, PathDrafter, TreeDrafter
 from benches.speculation.suffix_tree import SuffixTree
+from lar.utils.files import write_json
 
 CORPORA = ["tau_bench/airline", "mini_swe_gemini3"]
 DRAFTS = ["none:0", "path:24", "tree:16", "blend:16", "blend:32"]
@@ -97,9 +98,9 @@ class Counts:
 
 def main() -> None:
     """Measure each corpus, print its rows at once, and write all figures as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
     parser.add_argument(
         "--corpora",
         nargs="+",
@@ -107,7 +108,11 @@ def main() -> None:
         help="file name, or file name/word: only ids that contain the word",
     )
     parser.add_argument(
-        "--sizes", nargs="+", type=int, default=[0, 256, 1024, 4096], help="numbers of latents"
+        "--sizes",
+        nargs="+",
+        type=entry.at_least_zero,
+        default=[0, 256, 1024, 4096],
+        help="numbers of latents",
     )
     parser.add_argument(
         "--drafts", nargs="+", default=DRAFTS, help="kind:size, with a kind of " + ", ".join(KINDS)
@@ -116,9 +121,12 @@ def main() -> None:
     parser.add_argument("--earlier", choices=EARLIER, default="attempts", help=_lines(EARLIER))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="splits of the tasks")
     parser.add_argument(
-        "--tokens", type=int, default=30_000, help="base tokens of the agent's after which a split stops"
+        "--tokens",
+        type=entry.positive,
+        default=30_000,
+        help="base tokens of the agent's after which a split stops",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     results: dict[str, Any] = {}
     print(head(), flush=True)
@@ -130,7 +138,7 @@ def main() -> None:
             for draft, figures in results[name][str(size)].items():
                 print(row(name, size, draft, figures), flush=True)
     measured = {name: getattr(options, name) for name in ("earlier", "gates", "seeds", "tokens")}
-    options.output.write_text(json.dumps({"options": measured, "results": results}, indent=2) + "\n")
+    write_json(options.output, {"options": measured, "results": results})
 
 
 def measure(name: str, size: int, seed: int, options: argparse.Namespace) -> dict[str, Counts]:
@@ -279,8 +287,8 @@ def row(name: str, size: int, draft: str, figures: dict[str, Any]) -> str:
 
 
 def _lines(choices: dict[str, str]) -> str:
-    return "\n".join(f"{name}: {meaning}" for name, meaning in choices.items())
+    return "; ".join(f"{name}: {meaning}" for name, meaning in choices.items())
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -15,7 +15,6 @@ Bits per byte are of the agent's text in one sample of held-out windows. Each st
 and is skipped if that exists, so a stopped run continues.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +26,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import lar
+from benches import entry
+from benches.claim import claim
 from benches.training.pretrained import BITS, HELD_OUT, TOP_K, first_attempts, log_of, steps
 from benches.training.training_arms import packed_rows
 from lar.demo.base_model import BaseModelOptions, new_model
@@ -73,33 +74,41 @@ class Settings:
         )
 
 
+MEANINGS = {
+    "attempts": "number of trajectories used of each task",
+    "tasks": "number of tasks used, the first of the logs (default: all)",
+    "ids": "base ids of the tokenizer",
+    "size": "number of latents behind the teacher's gate",
+    "min_support": "tasks that a segment must occur in, at least",
+    "gate": "the teacher's gate, in percent of the tokens",
+    "teacher_steps": "steps of the teacher's training",
+    "steps": "steps of each arm",
+    "max_length": "base tokens of a window",
+    "windows": "held-out windows of an evaluation",
+    "seed": "of all training",
+}
+"""The options of the command line: the fields of `Settings`."""
+
+
 def main() -> None:
     """Run what is missing of each corpus, and print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of trajectory files")
     parser.add_argument("--corpora", nargs="+", required=True, help="file names without .jsonl.gz")
-    parser.add_argument("-o", "--output", type=Path, required=True)
-    for name, value in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value or 0), default=value)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of all stages and figures")
+    for name, meaning in MEANINGS.items():
+        value = getattr(Settings, name)
+        kind = float if name == "gate" else int if name == "seed" else entry.positive
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=value, help=meaning)
     options = parser.parse_args()
-    settings = Settings(**{name: getattr(options, name) for name in asdict(Settings())})
+    settings = Settings(**{name: getattr(options, name) for name in MEANINGS})
     studies = [Study(name, options.data, options.output / name, settings) for name in options.corpora]
-    claim(options.output, settings)
+    claim(options.output, asdict(settings))
     head = "| corpus | gate | latents | units, held out | bits a byte, by steps |\n|---|---|---|---|---|"
     for study in studies:
         for arm in ARMS:
             study.train(arm)
         print("\n".join((head, *study.table())), flush=True)
-
-
-def claim(output: Path, settings: Settings) -> None:
-    """Write the settings that all arms share; SystemExit where `output` holds arms of other settings."""
-    file = output / "settings.json"
-    if not file.exists():
-        output.mkdir(parents=True, exist_ok=True)
-        write_json(file, asdict(settings))
-    elif json.loads(file.read_text()) != asdict(settings):
-        raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")
 
 
 @dataclass(frozen=True)
@@ -233,4 +242,4 @@ def trained(corpus: lar.Corpus, settings: Settings) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -15,7 +15,8 @@ Stages:
 
 Bits per byte are of the agent's text in one sample of held-out windows. The held-out tasks are a fifth, split
 off once by their names; no stage learns or chooses from them. Each stage and arm writes a folder and is
-skipped if that exists, so a stopped run continues, and --arms adds arms.
+skipped if that exists, so a stopped run continues, and --arms and --gates add arms. The other options must be
+those of the folder's first run.
 """
 
 import argparse
@@ -28,16 +29,22 @@ from pathlib import Path
 from typing import Any
 
 import lar
+from benches import entry
+from benches.claim import claim
 from benches.training.pretrained_options import parser
+from benches.training.row_start import RowStart
 from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.options import LOSSES
 from lar.scoring.distribution import entropy_quantiles
+from lar.utils.files import write_json
 from lar.utils.progress import Progress
 
 HELD_OUT = 0.2
 VALIDATION, VALIDATION_SEED = 0.1, 1  # of the training tasks
 TOP_K = 64  # likeliest tokens that are kept of the teacher
 BITS = "eval_bits_per_byte"
+# Options that may differ between the runs that write to one folder.
+MAY_CHANGE = ("output", "gates", "arms", "device", "save_steps")
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,11 @@ class Arm:
 
     @classmethod
     def parse(cls, text: str) -> "Arm":
-        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]; SystemExit for a control by another loss than `sft`."""
-        arm = cls(*text.split(":"))
+        """Read GATE:LOSS[:ROW_START[:OUTPUT_START]]; SystemExit where the text names no arm."""
+        parts = text.split(":")
+        if not 2 <= len(parts) <= 4:
+            raise SystemExit(f"{text}: an arm is GATE:LOSS[:ROW_START[:OUTPUT_START]]")
+        arm = cls(*parts)
         if arm.gate == "control" and arm.loss != "sft":
             raise SystemExit(f"{text}: a control learns by plain cross-entropy (control:sft)")
         return arm
@@ -68,10 +78,16 @@ def main() -> None:
     options = parser(__doc__).parse_args()
     if (options.trajectories is None) == (options.corpus is None):
         raise SystemExit("give --trajectories or --corpus, and only one of them")
+    claim(options.output, shared_settings(options))
     for stage in (adapt, score, mine, arms, table):
         began = time.perf_counter()
         stage(options)
         print(f"{stage.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def shared_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that all stages and arms of a folder must share, as JSON-ready values."""
+    return {name: value for name, value in entry.as_json(options).items() if name not in MAY_CHANGE}
 
 
 def corpus_of(options: argparse.Namespace) -> lar.Corpus:
@@ -188,10 +204,14 @@ def chosen_arms(options: argparse.Namespace) -> list[Arm]:
 def arms(options: argparse.Namespace) -> None:
     """Train each arm that does not exist yet."""
     for arm in chosen_arms(options):
-        began = time.perf_counter()
-        if train(options, arm):
+        if arm.gate != "control":
+            mined(options, arm.gate)
+        began, printed = time.perf_counter(), Printed()
+        if train(options, arm, printed):
             course = [line[BITS] for line in course_of(arm_folder(options, arm))]
-            print(f"{arm.name}: {time.perf_counter() - began:.0f} s, bits per byte {course}", flush=True)
+            seconds = time.perf_counter() - began - printed.start_seconds
+            start = f"start of the rows {printed.start_seconds:.0f} s, training {seconds:.0f} s"
+            print(f"{arm.name}: {start}, bits per byte {course}", flush=True)
 
 
 def train(options: argparse.Namespace, arm: Arm, progress: Progress | None = None) -> bool:
@@ -278,8 +298,16 @@ def table(options: argparse.Namespace) -> None:
             "" if explicit is None else f"{explicit:.1%}",
         ]
         print(f"| {' | '.join(cells)} |")
-    result = {"reductions": reductions, "arms": records, "options": vars(options)}
-    (options.output / "results.json").write_text(json.dumps(result, indent=2, default=str) + "\n")
+    result = {"reductions": reductions, "arms": records, "options": entry.as_json(options)}
+    write_json(options.output / "results.json", result)
+
+
+class Printed(RowStart):
+    """The progress of an arm, printed, with the seconds of the start of its rows apart."""
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Print progress 20 times."""
+        steps(done, total)
 
 
 def steps(done: int, total: int | None) -> None:
@@ -289,4 +317,4 @@ def steps(done: int, total: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

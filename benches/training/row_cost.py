@@ -8,8 +8,6 @@ rows, and `peft` has the latents inside resized matrices with `trainable_token_i
 the head. Memory is the peak of a process for each arm, minus its memory before the first step.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import time
@@ -24,10 +22,12 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn import functional
 
+from benches import entry
 from benches.training.shapes import SHAPES, random_model
 from benches.training.training_arms import forget_peak, peak_memory, sharing_weights
 from lar.distillation.rows.rows import LatentRows
 from lar.models.causal_lm import autocast
+from lar.utils.files import write_json
 
 Step = Callable[[], None]
 ROWS, LATENTS, UNITS = 151_936, 1024, 256
@@ -104,11 +104,19 @@ def _step(model: Any, units: Tensor, frozen: Any) -> Step:
 
 def main() -> None:
     """Measure all arms, write the record and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, help="torch threads")
-    parser.add_argument("--memory-of", choices=ARMS, help="only print the memory of this arm's steps")
-    parser.add_argument("-o", "--output", type=Path, default=Path("row_cost.json"))
+    parser = entry.parser(__doc__)
+    parser.add_argument(
+        "--rounds", type=entry.positive, default=7, help="number of measurements; the median is reported"
+    )
+    parser.add_argument("--threads", type=entry.positive, help="torch threads (default: torch's)")
+    parser.add_argument(
+        "--memory-of",
+        choices=ARMS,
+        help="only print the memory of this arm's steps, in bytes (default: measure all)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("row_cost.json"), help="JSON file of the figures"
+    )
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -120,7 +128,7 @@ def main() -> None:
         return
     record = measure(model, batch, options.rounds)
     record["setting"] = {name: str(value) for name, value in vars(options).items()}
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(options.output, record)
     for name, found in record["arms"].items():
         print(
             f"{name:<8} {found['seconds']:8.3f} s {found['ratio']:6.3f}x {found['memory'] / 2**30:8.3f} GiB"
@@ -168,4 +176,4 @@ def _memory_of_process(name: str) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

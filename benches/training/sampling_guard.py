@@ -8,7 +8,6 @@ that differ from the canonical parse of their text. "misread": the share of turn
 finds other latents than were written. "wasted": the units that turns have beyond their parse, per ticket.
 """
 
-import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 import lar
+from benches import entry
 from lar.demo.online import GREEDY, Arm, run_online
 from lar.demo.session import TicketSession
 from lar.demo.tasks import Task, held_out_tasks, training_tasks
@@ -25,6 +25,7 @@ from lar.distillation import Student
 from lar.evaluation.canonicity import training_canonicity
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import load_model
+from lar.utils.files import write_json
 
 TEMPERATURES = [0.0, 0.7, 1.0]
 COLUMNS = "temperature  guard  not canonical  misread  wasted  success           units"
@@ -59,11 +60,13 @@ class Line:
 
 def main() -> None:
     """Run every temperature with and without the guard, print the table, and write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = entry.parser(__doc__)
     parser.add_argument("--demo", type=Path, required=True, help="output folder of `lar demo`")
-    parser.add_argument("--tasks", type=int, default=100, help="held-out tickets")
-    parser.add_argument("--seeds", type=int, default=3, help="sampling seeds of each temperature above 0")
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--tasks", type=entry.positive, default=100, help="number of held-out tickets")
+    parser.add_argument(
+        "--seeds", type=entry.positive, default=3, help="number of sampling seeds of each temperature above 0"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     student = Student.load(options.demo / "student", load_model(options.demo / "model", device="cpu"))
@@ -77,8 +80,8 @@ def main() -> None:
         for guarded in (False, True):
             lines.append(measure(student, tasks, temperature, options.seeds, guarded=guarded))
             print(lines[-1], flush=True)
-    record = {"options": vars(options), "lines": [asdict(line) for line in lines]}
-    options.output.write_text(json.dumps(record, indent=2, default=str) + "\n")
+    lines_of = [asdict(line) for line in lines]
+    write_json(options.output, {"options": entry.as_json(options), "lines": lines_of})
 
 
 def demo_tasks(folder: Path, number: int) -> list[Task]:
@@ -116,4 +119,4 @@ def record_of(arm: Arm, tickets: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

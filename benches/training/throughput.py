@@ -5,12 +5,12 @@ r"""Speed of scoring beside plain matrix products, and of distillation beside pl
 
 Weights are random, in the architecture's public shape; conversations are real. All arms alternate
 (A B C A B C ...) in one process and medians are reported. `lar.distill` and its peer, PEFT's LoRA in
-transformers' Trainer, train on the same packed rows. Memory is the GPU's peak; on a CPU it is the peak of a
+transformers' Trainer, train on the same packed rows. The start of the rows, above all the fit of the output
+rows, is no part of a step and has seconds of its own. Memory is the GPU's peak; on a CPU it is the peak of a
 separate process for each arm.
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -25,6 +25,8 @@ from typing import Any
 import torch
 
 import lar
+from benches import entry
+from benches.claim import claim
 from benches.training.shapes import (
     SHAPES,
     forward_operations,
@@ -50,7 +52,10 @@ from lar.distillation.data import Examples
 from lar.distillation.options import OUTPUT_STARTS
 from lar.models.attention import choose_attention
 from lar.scoring import store
+from lar.utils.files import write_json
 
+# What the corpora and latents in --work are made of.
+KEPT = ("trajectories", "tokenizer", "mined", "size", "scored", "trained")
 PIECES = ("matmul", "score", "distill")
 
 
@@ -61,35 +66,49 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         options.work = options.work or Path(temporary)
+        claim(options.work, {name: entry.as_json(options)[name] for name in KEPT})
         setting = Setting.of(options)
         if options.memory_of:
             print(bench_of(setting, options).run(options.memory_of).memory)
             return
         record = {"setting": setting.to_dict(options), **_measure(setting, options)}
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    write_json(options.output, record)
     print_table(record)
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the bench's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--trajectories", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
+    parser = entry.parser(__doc__)
     parser.add_argument(
-        "--piece", choices=PIECES, action="append", help="measure only this piece; may be repeated"
+        "--shape", choices=SHAPES, required=True, help="public architecture whose shape the model has"
     )
-    parser.add_argument("--device", help='for example "cpu"; the GPU if there is one')
-    parser.add_argument("--threads", type=int, help="torch threads on a CPU")
-    parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one that warms up")
-    parser.add_argument("--mined", type=int, help="trajectories to mine (default: all)")
-    parser.add_argument("--size", type=int, default=1024, help="number of latents")
-    parser.add_argument("--scored", type=int, default=16, help="trajectories to score")
-    parser.add_argument("--score-length", type=int, help="tokens of a window to score (default: the context)")
-    parser.add_argument("--trained", type=int, default=16, help="trajectories to train on")
-    parser.add_argument("--max-length", type=int, default=2048, help="base tokens of a window")
-    parser.add_argument("--batch-tokens", type=int, help="base tokens of a packed row")
-    parser.add_argument("--steps", type=int, default=4, help="steps of each run, after one that warms up")
+    parser.add_argument("--trajectories", type=Path, required=True, help="file of trajectories")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer folder")
+    parser.add_argument(
+        "--piece",
+        choices=PIECES,
+        action="append",
+        help="measure only this piece; may be repeated (default: all)",
+    )
+    parser.add_argument("--device", help='for example "cpu" (default: the GPU if there is one)')
+    parser.add_argument("--threads", type=entry.positive, help="torch threads on a CPU (default: torch's)")
+    parser.add_argument(
+        "--rounds", type=entry.positive, default=3, help="measured rounds, after one that warms up"
+    )
+    parser.add_argument("--mined", type=entry.positive, help="trajectories to mine (default: all)")
+    parser.add_argument("--size", type=entry.positive, default=1024, help="number of latents")
+    parser.add_argument("--scored", type=entry.positive, default=16, help="trajectories to score")
+    parser.add_argument(
+        "--score-length", type=entry.positive, help="tokens of a window to score (default: the context)"
+    )
+    parser.add_argument("--trained", type=entry.positive, default=16, help="trajectories to train on")
+    parser.add_argument("--max-length", type=entry.positive, default=2048, help="base tokens of a window")
+    parser.add_argument(
+        "--batch-tokens", type=entry.positive, help="base tokens of a packed row (default: --max-length)"
+    )
+    parser.add_argument(
+        "--steps", type=entry.positive, default=4, help="steps of each run, after one that warms up"
+    )
     parser.add_argument(
         "--output-start",
         choices=OUTPUT_STARTS,
@@ -98,9 +117,15 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing in all arms")
     parser.add_argument("--cache", action="store_true", help="add the student with a cached teacher")
-    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents")
-    parser.add_argument("--memory-of", choices=ARMS, help="only print the peak memory of this arm's run")
-    parser.add_argument("-o", "--output", type=Path, default=Path("throughput.json"))
+    parser.add_argument("--work", type=Path, help="folder that keeps corpora and latents (default: none)")
+    parser.add_argument(
+        "--memory-of",
+        choices=ARMS,
+        help="only print the peak memory of this arm's run, in bytes (default: measure all)",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("throughput.json"), help="JSON file of the figures"
+    )
     return parser
 
 
@@ -312,4 +337,4 @@ def _synchronize(device: torch.device) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    entry.run(main)

@@ -20,7 +20,8 @@ def print_table(record: dict[str, Any]) -> None:
         print(f"{'':<25} {score['operations_per_token'] / 1e9:9.2f} GFLOP a token")
     for arm, found in record.get("distill", {}).items():
         rate = f"{found['base_tokens_per_second']:9,.0f} base tokens/s {found['rate_ratio']:6.3f}x"
-        print(f"{arm:<25} {rate} {_gib(found['memory'])} {found['memory_ratio']:6.3f}x")
+        start = f" {found['start_seconds']:8.1f} s to start its rows" if found["start_seconds"] else ""
+        print(f"{arm:<25} {rate} {_gib(found['memory'])} {found['memory_ratio']:6.3f}x{start}")
 
 
 def _gib(size: float) -> str:

@@ -9,7 +9,7 @@ import gc
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -20,6 +20,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 import lar
 from benches.mining import pipeline
+from benches.training.row_start import RowStart
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples, PackedExamples
 
@@ -28,15 +29,21 @@ LORA, CONTROL, STUDENT, CACHED = "plain LoRA", "control", "student", "student, c
 ARMS = (LORA, CONTROL, STUDENT, CACHED)
 
 
-@dataclass
-class Steps:
+class Steps(RowStart):
     """When each step of a run ended (seconds), and its base tokens. The first step is the warm-up."""
 
-    ended: list[float] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    memory: int = 0
+    def __init__(self, ended: Iterable[float] = (), tokens: Iterable[int] = (), memory: int = 0) -> None:
+        super().__init__()
+        self.ended = list(ended)
+        self.tokens = list(tokens)
+        self.memory = memory
 
-    def end(self, *_: Any) -> None:
+    def __call__(self, done: int, total: int | None) -> None:  # noqa: ARG002
+        """Take the progress of `lar.distill`."""
+        if not self.is_starting:
+            self.end()
+
+    def end(self) -> None:
         """Record the end of a step, after the device has finished it."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -75,7 +82,7 @@ class Bench:
             options = replace(options, cached_teacher=True)
         steps = Steps()
         student = lar.distill(
-            self.corpus, sharing_weights(self.model), self.vocabulary, options, progress=steps.end
+            self.corpus, sharing_weights(self.model), self.vocabulary, options, progress=steps
         )
         lines = [line for line in student.record["log"] if "base_tokens" in line]
         steps.tokens = [int(line["base_tokens"]) for line in lines]
@@ -211,9 +218,10 @@ def run_alternating(bench: Bench, arms: list[str], rounds: int) -> dict[str, lis
 
 
 def summary(runs: list[Steps], against: list[Steps]) -> dict[str, float]:
-    """Median base tokens a second, and the median of the rounds' ratios to the arm `against`."""
+    """Medians: base tokens a second, the rounds' ratios to the arm `against`, seconds of the rows' start."""
     pairs = list(zip(runs, against, strict=True))
     return {
         "base_tokens_per_second": median(run.rate for run in runs),
         "rate_ratio": median(run.rate / other.rate for run, other in pairs),
+        "start_seconds": median(run.start_seconds for run in runs),
     }

@@ -13,7 +13,7 @@ pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 from benches.arms import run as arms
 from benches.arms.babyai import BabyAI, load_face
 from benches.arms.names import ArmName, chosen, plan
-from benches.arms.tables import Measured, standard_error
+from benches.arms.tables import HEADER, Measured, print_table, standard_error
 from benches.arms.worlds import OrderDesk
 from lar.distillation import DistillOptions
 from lar.distillation.options import LOSSES, ROW_STARTS
@@ -92,6 +92,27 @@ def test_figures_are_means_over_seeds():
     assert measured.successes == [75, 50]
     assert standard_error([75, 50]) == pytest.approx(12.5)
     assert standard_error([1]) == 0
+
+
+def test_differences_from_the_control_are_paired_by_seed(tmp_path, capsys):
+    def write(name, seed, solved):
+        file = tmp_path / f"seed-{seed}" / "arms" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held_out = {"units": 3, "base_tokens": 4}
+        record = {"seed": seed, "solved": solved, "units": 1, "base_tokens": 2, "held_out": held_out}
+        file.write_text(json.dumps(record))
+
+    for seed, solved in enumerate([[1, 1, 1, 1], [0, 0, 0, 0], [1, 1, 0, 0]]):
+        write("control", seed, solved)
+    for seed, solved in ((0, [1, 1, 1, 0]), (1, [1, 0, 0, 0]), (5, [1, 1, 1, 1])):
+        write("sft-mean-p70", seed, solved)
+    write("base", 1, [1, 0, 0, 0])
+    print_table(tmp_path, [ArmName.parse(name) for name in ("base", "control", "sft-mean-p70")], range(9))
+    at = HEADER.index("against the control")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == list(HEADER)
+    # The seeds are far apart, and the pairs are -25 and +25: seed 5 has no control.
+    assert [row[at].strip() for row in rows[2:]] == ["+25.0", "", "+0.0 ± 25.0"]
 
 
 @pytest.mark.slow

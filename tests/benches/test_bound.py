@@ -1,18 +1,22 @@
 """The bound of what K segments can save: never below the best vocabulary, found by trying all of them."""
 
+from argparse import Namespace
 from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benches.mining.bound import begun
 from benches.mining.substrings import Substrings, Text, saved_by_best_parse
 from benches.mining.token_prices import Prices, lower_prices, most_saved
 from lar import _core
+from lar.errors import OptionError
 
 LONGEST = 4
 
@@ -121,6 +125,17 @@ def test_the_best_parse_saves_most_and_no_less_than_leftmost_longest(parts, segm
     tokens, offsets = arrays(sorted(segments))
     uses = runs.count_uses(tokens, offsets).astype(np.int64)
     assert (uses * (np.diff(offsets) - 1)).sum() <= saved
+
+
+def test_an_output_takes_no_figures_of_other_options(tmp_path):
+    options = Namespace(output=tmp_path / "bound.json", tokenizer=Path("qwen3"), seed=0, most_tokens=9)
+    results = {}
+    begun(results, "fireact", options)["sizes"]["64"] = {}
+    assert begun(results, "fireact", options)["sizes"] == {"64": {}}
+    options.seed = 1
+    assert begun(results, "react_fever", options)["sizes"] == {}
+    with pytest.raises(OptionError, match="fireact was measured with"):
+        begun(results, "fireact", options)
 
 
 @given(parts, st.integers(1, 2), st.integers(0, 6), st.integers(0, 2**32 - 1))

@@ -22,6 +22,8 @@ from benches.gpu.manifest import PIECES, Joined, Manifest, Packed, sha256
 from benches.gpu.record import Record
 from benches.training import pretrained, throughput
 from benches.training.training_arms import ARMS, CONTROL, STUDENT, Bench, Steps
+from lar.distillation.rows.start import STARTS, TRAINING
+from lar.errors import OptionError
 from testing import tiny
 
 # The Trainer of some versions calls a model's method by its old name.
@@ -149,6 +151,23 @@ def test_progress_stops_a_training_when_time_is_up():
     assert (last.done, last.total) == (3, 3)
 
 
+def test_the_start_of_rows_is_no_step_of_a_training():
+    pace = Pace(Clock(5))
+    pace.note(STARTS[1])
+    for done in (1, 2, 3):
+        pace(done, 3)
+    assert (pace.done, pace.ended) == (0, [])
+    pace.note(TRAINING)
+    pace(1, 2)
+    pace(2, 2)
+    assert (pace.done, len(pace.ended)) == (2, 2)
+    assert 0 < pace.start_seconds <= pace.before
+    late = Pace(UpAfter(0))
+    late.note(STARTS[0])
+    with pytest.raises(TimeUpError):
+        late(3, 3)
+
+
 def test_an_arm_that_fails_leaves_the_others_their_figures(tmp_path, monkeypatch):
     def run_of(_, arm):
         if arm == CONTROL:
@@ -249,6 +268,34 @@ def test_damaged_files_and_other_packs_are_refused(tmp_path):
         store.keep(first, tmp_path / "store")
     with pytest.raises(SystemExit, match=r"no manifest\.json"):
         store.keep(tmp_path, tmp_path / "store")
+
+
+def test_only_an_earlier_pack_is_replaced(tmp_path, corpus, monkeypatch):
+    other = Path(shutil.copytree(corpus.path, tmp_path / "corpus"))  # with a manifest.json of its own
+    for folder, match in ((other, "no pack"), (tmp_path, "already contains something else")):
+        monkeypatch.setattr("sys.argv", ["pack.py", "--shared", str(tmp_path), "-o", str(folder)])
+        with pytest.raises(OptionError, match=match):
+            pack.main()
+    assert lar.Corpus.load(other).tasks == corpus.tasks
+    with pytest.raises(SystemExit, match="not the manifest of a pack"):
+        Manifest.read(other)
+    (tmp_path / "part").write_bytes(b"weights")
+    (load,) = packed(tmp_path, 1, [(0, "part", "part")])
+    earlier = tmp_path / "pack"
+    earlier.mkdir()
+    load.rename(earlier / load.name)
+    Manifest.read(earlier / load.name).write(earlier)
+    new = tmp_path / "wheel"
+
+    def files(options, folder, manifest):  # noqa: ARG001
+        new.write_bytes(b"new")
+        yield new.rename(folder / new.name), "wheel", PIECES, None
+
+    monkeypatch.setattr(pack, "_files", files)
+    monkeypatch.setattr("sys.argv", ["pack.py", "--shared", str(tmp_path), "-o", str(earlier)])
+    pack.main()
+    assert [one.name for one in Manifest.read(earlier).files] == ["wheel"]
+    assert not (earlier / "load-00" / "part").exists()
 
 
 def test_a_piece_names_what_the_store_lacks(tmp_path, capsys):

@@ -1,10 +1,12 @@
 """The bench of engines: counters read from metrics, base tokens a pass, equal texts."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-from benches.engines.serving import PASSES, read_counters, same_texts, summary
+from benches.engines import serving
+from benches.engines.serving import ARMS, PASSES, WARM_UP, Turn, ask_all, read_counters, same_texts, summary
 
 METRICS = """\
 # HELP vllm:iteration_tokens_total Histogram of number of tokens per engine_step.
@@ -40,6 +42,26 @@ def test_tokens_a_pass_are_base_tokens_with_the_end_of_the_turn():
     assert row["tokens_a_pass"] == 1.5
     assert row["cpu_for_100"] == pytest.approx(400 / 6)
     assert row["same_text"] == 2
+
+
+def test_a_warm_up_of_both_models_is_not_counted(tmp_path, monkeypatch):
+    asked, turn = [], Turn("run#1", [])
+
+    def ask(server, model, turn, max_tokens):
+        asked.append((server, model, turn.id, max_tokens))
+        return dict(TURN)
+
+    monkeypatch.setattr(serving, "ask", ask)
+    # Each request is a pass of its model.
+    passes = lambda server: {PASSES: float(sum(name == server for name, *_ in asked))}  # noqa: E731
+    monkeypatch.setattr(serving, "counters", passes)
+    exports = {arm: tmp_path / arm for arm in ARMS}
+    found = ask_all(lambda folder, _: nullcontext(folder.name), exports, [turn] * 3, 7, tmp_path)
+    assert asked[:2] == [(arm, arm, WARM_UP.id, 7) for arm in ARMS]
+    assert {one[2] for one in asked[2:]} == {turn.id}
+    assert {arm: (len(of_arm), of_arm[-1]["counters"]) for arm, of_arm in found.items()} == {
+        arm: (3, {PASSES: 3.0}) for arm in ARMS
+    }
 
 
 def test_an_engine_without_counters_has_no_tokens_a_pass():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benches.training import pretrained, row_cost, throughput, training_arms
+from benches.training import guard_on_logs, pretrained, row_cost, throughput, training_arms
 from benches.training.shapes import (
     SHAPES,
     forward_operations,
@@ -26,7 +26,9 @@ from benches.training.training_arms import (
     run_alternating,
     summary,
 )
-from lar.distillation import DistillOptions
+from lar.corpus.seen_tasks import digests_of
+from lar.distillation import DistillOptions, Student
+from lar.errors import CorpusError
 from testing import tiny, toy
 
 TINY = SHAPES["tiny"]
@@ -70,6 +72,14 @@ def test_the_arms_train_on_the_same_rows_and_leave_the_weights_alone(bench):
     assert all(torch.equal(value, before[name]) for name, value in bench.model.state_dict().items())
     found = summary(runs[STUDENT], runs[LORA])
     assert min(found.values()) > 0
+
+
+def test_the_fit_of_the_output_rows_is_no_part_of_the_steps(bench):
+    assert bench.options.output_start == "fitted"
+    student, control = bench.run(STUDENT), bench.run(CONTROL)
+    assert len(student.ended) == len(student.tokens) == bench.options.max_steps
+    assert student.start_seconds > 0
+    assert control.start_seconds == 0
 
 
 def test_the_peers_labels_are_the_agents_tokens(bench, corpus):
@@ -130,6 +140,17 @@ def test_row_cost_reads_the_same_latents_in_both_ways(tied, monkeypatch):
     assert list(found) == ["frozen", "split", "peft"]
     assert found["frozen"]["ratio"] == 1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_guard_on_logs_takes_tasks_that_the_student_has_not_seen(corpus, vocabulary):
+    train, held_out = corpus.split(0.5)
+    student = Student(tiny.teacher(corpus), tiny.no_latents(corpus), trained_tasks=digests_of(train))
+    assert guard_on_logs.held_out_of(corpus, 0.5, student).tasks == held_out.tasks
+    with pytest.raises(CorpusError, match="the student was trained on"):
+        guard_on_logs.held_out_of(corpus, 0.8, student)
+    miner = Student(tiny.teacher(corpus), vocabulary)
+    with pytest.raises(CorpusError, match="its vocabulary was mined on"):
+        guard_on_logs.held_out_of(corpus, 0.5, miner)
 
 
 def test_the_table_of_pretrained_has_each_arms_reduction_and_curve(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ conversation that was compressed is read again, and `read` counts that.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benches.agents.agent import Agent, Conversations, Turn
@@ -19,8 +19,6 @@ BOUND = 900  # units of a conversation
 
 _SENTENCE = re.compile(r"[^.!?\n]*[.!?\n]+|[^.!?\n]+$")
 _WORD = re.compile(r"\w+")
-
-Compress = Callable[[str, str], str]
 
 
 class CompressingAgent:

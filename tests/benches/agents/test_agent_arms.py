@@ -10,10 +10,14 @@ pytest.importorskip("torch", reason="the bench needs the extra `train`")
 pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 pytest.importorskip("openai", reason="the bench needs the extra `engines`")
 
+import numpy as np
+
+import lar
 from benches.agents import run, stages, vocabularies
 from benches.agents.agent import Turn
 from benches.agents.alternating import timed
 from benches.agents.arms import ARMS, CONTROL, Arm, Latents, matching
+from benches.agents.baselines.published import by_next_word
 from benches.agents.episodes import Result, run_batch
 from benches.agents.run import main
 from benches.agents.stages import Bench, Settings, results_of
@@ -21,6 +25,8 @@ from benches.agents.student_agent import StudentAgent
 from benches.agents.table import summary, table
 from benches.agents.worlds.choice import WORLDS
 from lar.distillation import AdaptOptions, DistillOptions, Student
+from lar.errors import OptionError
+from lar.evaluation.drift import unused_latents
 from lar.generation.sampling import Sampling
 from lar.models.causal_lm import fingerprint, load_model
 from lar.trajectories import read_trajectories
@@ -77,6 +83,19 @@ def test_merges_are_latents_of_the_text(corpus):
     units = found.encode(ids)
     assert found.expand(units).tolist() == list(ids)
     assert len(units) < len(ids)
+
+
+def test_latents_of_baselines_have_the_frequencies_that_mining_gives(corpus):
+    mined = lar.mine(corpus, size=30, gates="none")
+    found = vocabularies.from_segments(corpus, [latent.tokens for latent in mined], "the same")
+    assert [replace(latent, mean_entropy=None) for latent in mined] == list(found)
+    assert max(latent.support for latent in found) > 1
+    nothing = np.zeros(len(found), dtype=np.bool_)
+    assert unused_latents(found, nothing, 9, 2, lambda of: nothing[: len(of)])  # drift is known
+    for maker in (vocabularies.bpe, by_next_word):
+        of_text = maker(corpus, 20)
+        assert all(min(latent.count, 1) <= latent.support <= latent.count for latent in of_text)
+        assert sum(latent.uses for latent in of_text) > 0
 
 
 def test_random_segments_have_the_lengths_of_the_latents(corpus, vocabulary):
@@ -146,7 +165,7 @@ def test_arms_without_latents_learn_from_their_runs_and_not_from_a_teacher(setti
 
 def test_arms_of_other_settings_are_refused(world, settings, tmp_path):
     Bench(world, settings, tmp_path)
-    with pytest.raises(SystemExit, match="arms of other settings"):
+    with pytest.raises(OptionError, match="other settings"):
         Bench(world, replace(settings, tasks=4), tmp_path)
 
 

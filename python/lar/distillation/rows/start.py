@@ -14,6 +14,10 @@ from lar.distillation.rows.match_hidden import match_hidden_states
 from lar.distillation.training.step import DistillationStep
 from lar.utils.progress import Progress, annotate, silent
 
+# The notes of `start_rows`: each begins a part of the start, and the last one the training.
+STARTS = ("start of the input rows, in batches", "start of the output rows, in batches")
+TRAINING = "training"
+
 
 def start_rows(
     step: DistillationStep,
@@ -33,14 +37,14 @@ def start_rows(
     if options.row_start == "hidden":
         count = min(options.hidden_batches, len(data))
         batches = _batches(step, data, count, options.seed)
-        annotate(progress, "start of the input rows, in batches")
+        annotate(progress, STARTS[0])
         record["hidden"] = match_hidden_states(step, batches, count, options.row_learning_rate, progress, new)
     if options.output_start == "fitted":
         count = min(options.fitted_batches, len(data))
         batches = _batches(step, data, count, options.seed + 1)
-        annotate(progress, "start of the output rows, in batches")
+        annotate(progress, STARTS[1])
         record["fitted"] = fit_output_rows(step, batches, partial(_report, progress, count), new)
-    annotate(progress, "training")
+    annotate(progress, TRAINING)
     return record
 
 
