@@ -56,12 +56,13 @@ def _measure(seeds: list[Seed], arms: list[ArmName]) -> None:
 
 
 def _world(options: argparse.Namespace) -> World:
-    """The world with the chosen length of distillation."""
+    """The world with the chosen length of distillation, and share of the tasks."""
     world = OrderDesk() if options.world == "demo" else BabyAI(options.environments)
     learning = {"max_steps": options.steps, "batch_tokens": options.batch_tokens}
     given = {name: value for name, value in learning.items() if value is not None}
     settings = world.settings
-    world.settings = replace(settings, distillation=replace(settings.distillation, **given))
+    distillation = replace(settings.distillation, **given)
+    world.settings = replace(settings, distillation=distillation, learnt=options.learnt)
     return world
 
 
@@ -77,6 +78,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--arms", nargs="+", default=["*"], help="patterns or names (default: all planned)")
     parser.add_argument(
         "--environments", type=Path, default=Path("../shared/environments"), help="folder of babyai_text.py"
+    )
+    parser.add_argument(
+        "--learnt", type=float, default=1.0, help="share of the tasks that arms are mined and distilled from"
     )
     parser.add_argument("--steps", type=entry.positive, help="steps of distillation (default: the world's)")
     parser.add_argument(

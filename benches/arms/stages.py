@@ -68,7 +68,7 @@ class Seed:
             return Student.plain(model, self.corpus.tokenizer)
         options = arm.options(self.settings.distillation, self.seed)
         vocabulary = None if options.control else self.vocabulary(arm)
-        student: Student = lar.distill(self.corpus, model, vocabulary, options)
+        student: Student = lar.distill(self.learnt, model, vocabulary, options)
         return student
 
     def vocabulary(self, arm: ArmName) -> lar.LatentVocabulary:
@@ -80,9 +80,15 @@ class Seed:
 
     def _made(self, arm: ArmName) -> lar.LatentVocabulary:
         if arm.latents in MAKERS:
-            return MAKERS[arm.latents](self.corpus, self.settings.latents)
+            return MAKERS[arm.latents](self.learnt, self.settings.latents)
         common: MiningKeywords = {"size": self.settings.latents, "min_support": self.settings.min_support}
-        return lar.mine(self.corpus, **{**common, **arm.mining})
+        return lar.mine(self.learnt, **{**common, **arm.mining})
+
+    @property
+    def learnt(self) -> lar.Corpus:
+        """What arms are mined and distilled from: the corpus, or the chosen share of its tasks."""
+        share = self.settings.learnt
+        return self.corpus if share == 1 else self.corpus.split(1 - share, self.seed)[0]
 
     @cached_property
     def corpus(self) -> lar.Corpus:

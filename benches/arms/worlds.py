@@ -16,8 +16,9 @@ from lar.trajectories import Trajectory
 class Settings:
     """The settings that all arms of a world share.
 
-    training_tasks: number of tasks that the expert demonstrates. episodes: number of held-out tasks that each
-    arm works on. latents, min_support: see `lar.mine`. max_units: limit of a turn. distillation: an arm's
+    training_tasks: number of tasks that the expert demonstrates; the base learns from all of them. learnt:
+    the share of them that arms are mined and distilled from. episodes: number of held-out tasks that each arm
+    works on. latents, min_support: see `lar.mine`. max_units: limit of a turn. distillation: an arm's
     name changes some of these options.
     """
 
@@ -27,6 +28,7 @@ class Settings:
     min_support: int
     max_units: int
     base_model: BaseModelOptions
+    learnt: float = 1.0
     distillation: DistillOptions = field(
         default_factory=lambda: DistillOptions(
             max_steps=100,

@@ -10,6 +10,7 @@ pytest.importorskip("torch", reason="the bench needs the extra `train`")
 pytest.importorskip("transformers", reason="the bench needs the extra `train`")
 
 
+import lar
 from benches.arms import run as arms
 from benches.arms.babyai import BabyAI, load_face
 from benches.arms.names import ArmName, chosen, plan
@@ -117,7 +118,11 @@ def test_differences_from_the_control_are_paired_by_seed(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp_path, capsys):
-    run(monkeypatch, tmp_path, "--arms base marginal-first-none sft-mean-bpe")
+    run(monkeypatch, tmp_path, "--learnt 0.5 --arms base marginal-first-none sft-mean-bpe")
+    corpus = lar.Corpus.load(tmp_path / "demo" / "seed-0" / "corpus")
+    vocabulary = lar.LatentVocabulary.load(tmp_path / "demo" / "seed-0" / "vocabularies" / "none")
+    assert len(corpus.tasks) == 24
+    assert 0 < vocabulary.mining["tasks"] < 24
     record = json.loads((tmp_path / "demo" / "seed-0" / "arms" / "marginal-first-none.json").read_text())
     assert len(record["solved"]) == 3
     assert record["steps"] == 2
@@ -126,7 +131,7 @@ def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp
     out = capsys.readouterr().out
     assert "| marginal-first-none | 1 |" in out
     assert "| sft-mean-bpe | 1 |" in out
-    run(monkeypatch, tmp_path, "--arms base marginal-first-none")
+    run(monkeypatch, tmp_path, "--learnt 0.5 --arms base marginal-first-none")
     out = capsys.readouterr().out
     assert "seed 0" not in out
     assert "| marginal-first-none | 1 |" in out
