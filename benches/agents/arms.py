@@ -102,6 +102,7 @@ ARMS: dict[str, Arm] = {
     "base": Arm(is_trained=False),
     CONTROL: Arm(),
     "vanilla": Arm(data="no-thoughts"),
+    "lar-32": Arm(Latents(32)),
     "lar-64": Arm(Latents(64)),
     "lar-256": Arm(Latents(256)),
     "lar-1024": Arm(Latents(1024)),

@@ -17,15 +17,16 @@ Set OMP_NUM_THREADS=1: otherwise the order in which threads add changes a seed's
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benches import entry
 from benches.arms.babyai import BabyAI
 from benches.arms.names import ArmName, chosen, plan
-from benches.arms.stages import Seed, claim
+from benches.arms.stages import Seed
 from benches.arms.tables import print_table
 from benches.arms.worlds import OrderDesk, World
+from benches.claim import claim
 
 GATES = ["p60", "p75", "p90"]
 DEFAULT_GATE = "p75"
@@ -35,7 +36,7 @@ def main() -> None:
     """Measure the chosen arms that have no figures yet, then print the table."""
     options = _arguments()
     world = _world(options)
-    claim(world, options.output)
+    claim(options.output / world.name, asdict(world.settings))
     seeds = [Seed(world, seed, options.output) for seed in options.seeds]
     arms = chosen(options.arms, plan(options.gates, options.default_gate))
     _measure(seeds, arms)

@@ -7,8 +7,6 @@ OUTPUT/WORLD/seed-0/vocabularies/p75/     the vocabulary of each gate or baselin
 OUTPUT/WORLD/seed-0/arms/NAME.json        the figures of each measured arm
 """
 
-import json
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,13 +123,3 @@ class Seed:
         """The expert's trajectories of some held-out tasks."""
         shown = [job.demonstration() for job in self.held_out[:FEW]]
         return lar.Corpus.build(shown, self.corpus.tokenizer)
-
-
-def claim(world: World, output: Path) -> None:
-    """Write the settings that the arms share; SystemExit where `output` holds arms of other settings."""
-    file = output / world.name / "settings.json"
-    settings = json.loads(json.dumps(asdict(world.settings)))
-    if not file.exists():
-        write_json(file, settings)
-    elif json.loads(file.read_text()) != settings:
-        raise SystemExit(f"{file}: arms of other settings; choose another folder with -o")

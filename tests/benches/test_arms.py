@@ -18,6 +18,7 @@ from benches.arms.tables import HEADER, Measured, print_table, standard_error
 from benches.arms.worlds import OrderDesk
 from lar.distillation import DistillOptions
 from lar.distillation.options import LOSSES, ROW_STARTS
+from lar.errors import OptionError
 
 
 def run(monkeypatch, output, more):
@@ -135,7 +136,7 @@ def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp
     out = capsys.readouterr().out
     assert "seed 0" not in out
     assert "| marginal-first-none | 1 |" in out
-    with pytest.raises(SystemExit, match="arms of other settings"):
+    with pytest.raises(OptionError, match="results of other settings"):
         run(monkeypatch, tmp_path, "--batch-tokens 256")
 
 
