@@ -41,19 +41,19 @@ def random_segments(corpus: lar.Corpus, like: lar.LatentVocabulary, seed: int = 
             start, end = spans[draw.randrange(first, len(spans))]
             place = draw.randrange(start, end - len(latent) + 1)
             segment = tuple(tokens[place : place + len(latent)].tolist())
-            if segment not in found and _is_text(corpus, segment):
+            if segment not in found and may_be_latent(corpus, segment):
                 found[segment] = None
                 break
     return from_segments(corpus, list(found), "random segments")
 
 
 def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: str) -> lar.LatentVocabulary:
-    """The segments as latents, in their order. Those that cut a character are left out and counted.
+    """The segments as latents, in their order. Those that may be none are left out and counted.
 
     Their frequencies and the record are those that `lar.mine` gives its own.
     """
     chosen = [tuple(segment) for segment in segments]
-    whole = [segment for segment in chosen if _is_text(corpus, segment)]
+    whole = [segment for segment in chosen if may_be_latent(corpus, segment)]
     segments = Segments.of(whole)
     runs = agent_runs(corpus)
     counts, supports = frequencies(runs, segments)
@@ -74,14 +74,17 @@ def from_segments(corpus: lar.Corpus, segments: Iterable[Sequence[int]], name: s
     record = {
         "size": len(chosen),
         "made_by": name,
-        "no_whole_characters": len(chosen) - len(whole),
+        "unfit": len(chosen) - len(whole),
         "tasks": len(corpus.tasks),
         "action_tokens": corpus.num_action_tokens,
     }
     return lar.LatentVocabulary(latents, tokenizer, record, digests_of(corpus))
 
 
-def _is_text(corpus: lar.Corpus, segment: Sequence[int]) -> bool:
+def may_be_latent(corpus: lar.Corpus, segment: Sequence[int]) -> bool:
+    """Whether a segment cuts no character and holds no added token, as `LatentVocabulary.load` wants it."""
+    if not set(segment).isdisjoint(corpus.tokenizer.barriers.tolist()):
+        return False
     content, offsets = corpus.tokenizer.token_bytes()
     part = b"".join(content[offsets[token] : offsets[token + 1]].tobytes() for token in segment)
     try:

@@ -13,7 +13,7 @@ from math import log
 import numpy as np
 
 import lar
-from benches.agents.vocabularies import from_segments
+from benches.agents.vocabularies import from_segments, may_be_latent
 
 LONGEST = 8  # words
 
@@ -26,8 +26,8 @@ def by_next_word(corpus: lar.Corpus, size: int) -> lar.LatentVocabulary:
     tokenizer = corpus.tokenizer
     segments: dict[tuple[int, ...], None] = {}
     for gram in ranked(texts):
-        ids = tuple(tokenizer.encode(" " + " ".join(gram)))
-        if len(ids) > 1:
+        ids = tuple(tokenizer.encode(" " + " ".join(gram)).tolist())
+        if len(ids) > 1 and may_be_latent(corpus, ids):
             segments[ids] = None
         if len(segments) == size:
             break

@@ -85,7 +85,7 @@ def test_merges_are_latents_of_the_text(corpus):
     assert len(units) < len(ids)
 
 
-def test_latents_of_baselines_have_the_frequencies_that_mining_gives(corpus):
+def test_latents_of_baselines_have_the_frequencies_that_mining_gives(corpus, tmp_path):
     mined = lar.mine(corpus, size=30, gates="none")
     found = vocabularies.from_segments(corpus, [latent.tokens for latent in mined], "the same")
     assert [replace(latent, mean_entropy=None) for latent in mined] == list(found)
@@ -96,6 +96,8 @@ def test_latents_of_baselines_have_the_frequencies_that_mining_gives(corpus):
         of_text = maker(corpus, 20)
         assert all(min(latent.count, 1) <= latent.support <= latent.count for latent in of_text)
         assert sum(latent.uses for latent in of_text) > 0
+        of_text.save(tmp_path / maker.__name__)
+        assert lar.LatentVocabulary.load(tmp_path / maker.__name__) == of_text
 
 
 def test_random_segments_have_the_lengths_of_the_latents(corpus, vocabulary):
