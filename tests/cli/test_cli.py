@@ -97,13 +97,13 @@ def test_only_engine_gates_that_dropped_something_are_rows(capsys):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ((), "; 64 is taken if no size has enough uses; more logs would help"),
-        (("--size", 64), "too few to learn from; more logs would help"),
-        (("--size", 65), "without --size, the logs choose a smaller number (docs/howto/choose.md)"),
+        ((), "; 4 is taken if no size has enough uses; more logs would help"),
+        (("--size", 4), "too few to learn from; more logs would help"),
+        (("--size", 5), "without --size, the logs choose a smaller number (docs/howto/choose.md)"),
     ],
 )
 def test_latents_that_are_too_rare_are_named_with_what_helps(folder, tmp_path, options, expected):
-    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", *options)
+    mined = ("mine", folder / "test.parquet", "--tokenizer", folder / "model", *options)
     shown = lar(*mined, "-o", tmp_path / "rare").stdout
     assert re.search(r"^\d+% of the latents have 40 uses or more: fewer than half", shown, re.MULTILINE)
     assert expected in shown

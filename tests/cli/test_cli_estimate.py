@@ -61,10 +61,12 @@ def next_lines(err):
 
 def test_without_sizes_mining_is_left_to_choose_of_the_tasks_that_are_not_held_out(run, corpus, tmp_path):
     _, out, err = run("estimate", corpus.path, "--splits", "1")
-    assert "as lar mine does; more logs would help" in out
+    assert re.search(r"Take \d+ latents.* by lar mine's rule", out)
     (mine,) = next_lines(err)
     assert "--hold-out 0.2" in mine
     assert "--size" not in mine
+    few = Corpus.build(toy.trajectories(8), corpus.tokenizer, tmp_path / "few")
+    assert "as lar mine does; more logs would help" in run("estimate", few.path, "--splits", "1")[1]
     Corpus.build(toy.trajectories(40), corpus.tokenizer, tmp_path / "split", hold_out=0.25)
     for path, holds_out in ((corpus.path, False), (tmp_path / "split", True)):
         shown = run("estimate", path, "--splits", "1", "--size", "4")[1]

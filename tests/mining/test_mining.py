@@ -15,7 +15,7 @@ from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
 from lar.mining.mine import _entropy_sums, _Mining, mine
 from lar.mining.one_machine import OneMachine
-from lar.mining.options import MiningOptions
+from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Trajectory
 from lar.utils.progress import silent
 from lar.vocabulary.latent import Latent
@@ -199,7 +199,7 @@ def test_sizes_share_a_fold_and_each_is_mined_as_if_alone(corpus, options):
 def test_where_no_size_fits_the_corpus_is_folded_once(corpus, monkeypatch):
     monkeypatch.setattr("lar.vocabulary.learnable.LEARNABLE", 10**6)
     backend = CountingFolds()
-    assert mine(corpus, backend=backend).mining["size"] == 64
+    assert mine(corpus, backend=backend).mining["size"] == SIZES[0]
     assert backend.folds == 1
 
 

@@ -31,7 +31,7 @@ RUNS = 1000  # whose bill is shown where no number is given
     "sizes",
     multiple=True,
     type=click.IntRange(1),
-    help="A number of latents; may be repeated (default: 64 to 1,024).",
+    help="A number of latents; may be repeated (default: 4 to 1,024).",
 )
 @click.option(
     "--max-entropy",

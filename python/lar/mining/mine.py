@@ -60,9 +60,9 @@ def mine(
     their ids. The others are retired, and new latents take their rows. `size` None is then the size of that
     vocabulary, unless it is empty.
 
-    Else, without `size`, the logs choose: the largest of 1,024, 512, 256, 128 and 64 of which half of
+    Else, without `size`, the logs choose: the largest of 1,024, 512, 256 and so on down to 4 of which half of
     the latents have `lar.vocabulary.learnable.LEARNABLE` uses or more, and which leave a turn of the agent
-    `lar.vocabulary.turn_lengths.FEW_UNITS` units or more; 64 where none does. So small logs get few latents,
+    `lar.vocabulary.turn_lengths.FEW_UNITS` units or more; 4 where none does. So small logs get few latents,
     which a student can learn, and a turn seldom becomes a single latent. With a `prompt_weight` it is 1,024,
     because latents of prompts need not be written. `vocabulary.mining["size"]` is the size that was chosen.
 

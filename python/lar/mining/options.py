@@ -17,7 +17,7 @@ CANDIDATES_A_LATENT = 32
 # The core has no id of 2^26 or more, and each latent has one.
 MOST_LATENTS = (1 << 26) - 1
 # The numbers of latents that `mine` chooses from where none is given, and that `estimate` compares.
-SIZES = (64, 128, 256, 512, 1024)
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class MiningKeywords(TypedDict, total=False):

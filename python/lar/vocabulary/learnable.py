@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from lar.vocabulary.latent import Latent
 
 # A latent with so many uses can be learnt. SmolLM2-135M seldom preferred latents with fewer where they belong
-# (docs/results/agents.md, "What rare latents cost").
+# (docs/results/agents.md, "What rare latents cost"), and tiny agents lose success with latents that are rare
+# (docs/results/success.md, "The desk, few logs").
 LEARNABLE = 40
 # A student can learn a vocabulary if this share of its latents can be learnt.
 ENOUGH_LEARNABLE = 0.5

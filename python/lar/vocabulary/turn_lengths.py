@@ -6,7 +6,8 @@ from typing import Self
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Students lost success where the parse has 2.0 and 4.1 units for a turn of 40 tokens (docs/evidence.md,
-# tau2_telecom), and none where it has 27 (search_qa).
+# tau2_telecom), and none where it has 27 (search_qa). Tiny agents lost the less, the more of a turn's 15 tokens
+# were left as units (docs/results/success.md, BabyAI).
 FEW_UNITS = 5.0
 
 
