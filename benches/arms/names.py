@@ -3,6 +3,7 @@
 base                                the base model, which is the teacher of all other arms
 control                             trained on the same data for the same steps, without latents
 marginal-mean-p75                   a student: loss, row start, gate (p75, 0.05 nats, or `none`)
+marginal-mean-p90.ngram             a gate by the n-gram entropies of the runs, without scores of the base
 marginal-mean-bpe                   the latents of a baseline in place of mined ones (`MAKERS`)
 marginal-mean-p75,unit_weight=0.5   the same with other values of `DistillOptions`
 marginal-mean-p75,mine.size=16      the same with other values of `MiningOptions`
@@ -32,6 +33,9 @@ MAKERS = {
 
 MINING = "mine."
 """Begins the name of a setting that is one of `MiningOptions`."""
+
+NGRAM = ".ngram"
+"""Ends the name of a gate by n-gram entropies, as `lar.mine` takes them where there are no scores."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,13 @@ class ArmName:
             name.removeprefix(MINING): value for name, value in self.more.items() if name.startswith(MINING)
         }
         if self.latents not in (None, UNGATED, *MAKERS):
-            found["max_entropy"] = self.latents
+            found["max_entropy"] = self.latents.removesuffix(NGRAM)
         return cast("MiningKeywords", found)
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the arm's gate is by the base's entropies."""
+        return not (self.latents or "").endswith(NGRAM)
 
     @property
     def vocabulary(self) -> str:

@@ -79,14 +79,21 @@ class Seed:
     def _made(self, arm: ArmName) -> lar.LatentVocabulary:
         if arm.latents in MAKERS:
             return MAKERS[arm.latents](self.learnt, self.settings.latents)
+        corpus = self.learnt
+        if not arm.needs_scores:
+            trajectories = lar.read_trajectories(self.folder / "trajectories.parquet")
+            corpus = self._share_of(lar.Corpus.build(trajectories, corpus.tokenizer))
         common: MiningKeywords = {"size": self.settings.latents, "min_support": self.settings.min_support}
-        return lar.mine(self.learnt, **{**common, **arm.mining})
+        return lar.mine(corpus, **{**common, **arm.mining})
 
     @property
     def learnt(self) -> lar.Corpus:
         """What arms are mined and distilled from: the corpus, or the chosen share of its tasks."""
+        return self._share_of(self.corpus)
+
+    def _share_of(self, corpus: lar.Corpus) -> lar.Corpus:
         share = self.settings.learnt
-        return self.corpus if share == 1 else self.corpus.split(1 - share, self.seed)[0]
+        return corpus if share == 1 else corpus.split(1 - share, self.seed)[0]
 
     @cached_property
     def corpus(self) -> lar.Corpus:

@@ -119,11 +119,15 @@ def test_differences_from_the_control_are_paired_by_seed(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_small_run_measures_what_is_missing_and_nothing_twice(monkeypatch, tmp_path, capsys):
-    run(monkeypatch, tmp_path, "--learnt 0.5 --arms base marginal-first-none sft-mean-bpe")
+    run(monkeypatch, tmp_path, "--learnt 0.5 --arms base marginal-first-none sft-mean-bpe sft-mean-p75.ngram")
     corpus = lar.Corpus.load(tmp_path / "demo" / "seed-0" / "corpus")
     vocabulary = lar.LatentVocabulary.load(tmp_path / "demo" / "seed-0" / "vocabularies" / "none")
     assert len(corpus.tasks) == 24
     assert 0 < vocabulary.mining["tasks"] < 24
+    gated = lar.LatentVocabulary.load(tmp_path / "demo" / "seed-0" / "vocabularies" / "p75.ngram")
+    assert gated.mining["tasks"] == vocabulary.mining["tasks"]
+    assert gated.mining["max_entropy"] == "p75"
+    assert gated.mining["teacher"] is None
     record = json.loads((tmp_path / "demo" / "seed-0" / "arms" / "marginal-first-none.json").read_text())
     assert len(record["solved"]) == 3
     assert record["steps"] == 2
