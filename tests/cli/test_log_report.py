@@ -56,7 +56,10 @@ def test_a_text_that_looks_like_a_reply_is_warned_of(tmp_path, caplog):
     assert "response looks like text of the conversation" in caplog.text
     imported(tmp_path, [{"messages": TALK, "blocks": [{"thinking": "A thought that nobody has read."}]}])
     assert "blocks[].thinking looks like text of the conversation" in caplog.text
+    imported(tmp_path, [{"messages": TALK, "llm_output": "An answer that nobody has read."}])
+    assert "llm_output looks like text of the conversation" in caplog.text
     caplog.clear()
+    imported(tmp_path, [{"messages": TALK, "expected_output": "An answer that nobody has written."}])
     imported(tmp_path, [{"messages": TALK, "review": "An answer that nobody has read."}])
     assert "looks like" not in caplog.text
 

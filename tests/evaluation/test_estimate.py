@@ -103,6 +103,8 @@ def test_mining_several_sizes_is_mining_each(corpus):
         saved = [usage(corpus, each).reduction for each in (vocabulary, alone)]
         assert saved[0] == pytest.approx(saved[1], abs=0.02)
     assert [one.size for one in mine_each(corpus, [8, 2], size=1)] == [8, 2]
+    for size, exact in zip((30, 8, 4), mine_each(corpus, [30, 8, 4], exact=True), strict=True):
+        assert exact.latents == lar.mine(corpus, size=size).latents
 
 
 def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corpus):

@@ -1,6 +1,7 @@
 """Mining: segments that recur over tasks are found, unpredictable ones are left out."""
 
 import sys
+from collections import Counter
 from math import log
 
 import numpy as np
@@ -95,6 +96,17 @@ def test_progress_sees_every_pass_over_the_corpus(tokenizer, tmp_path, teacher, 
     assert {total % corpus.num_tokens for total in totals} == {0}
     read = 1 + sum(name not in ("candidates", "choice", "savings") for name in passes[1:])
     assert len(set(progress.reports)) > read * (len(corpus.manifest.parts) - 1)
+
+
+def test_a_task_with_most_of_the_text_is_warned_of(tokenizer, caplog):
+    runs = [agent("I look it up.", task) for task in range(12)]
+    mine(Corpus.build(runs, tokenizer), size=4)
+    assert "leave it out" not in caplog.text
+    whole = Corpus.build([*runs, agent("I look it up. " * 9, "long")], tokenizer)
+    mine(whole, size=4)
+    counts = Counter(row.task for row in whole for _ in range(int(row.action.sum())))
+    share = counts["long"] / counts.total()
+    assert f"one of 13 tasks has {share:.0%} of what the agent wrote (long)" in caplog.text
 
 
 def test_one_tasks_retries_are_not_recurrence(tokenizer, caplog):
@@ -218,16 +230,16 @@ def test_the_length_of_a_turn_is_that_of_an_evaluation(corpus):
 
 @pytest.mark.parametrize(
     ("base_tokens", "units", "is_short"),
-    [(80, 10, False), (80, 9.9, True), (10, 9.9, True), (9.9, 8, False), (6, 2, False)],
+    [(80, 10, False), (80, 9.9, True), (10, 9.9, True), (9.9, 8, True), (6, 2, True), (6, 6, False)],
 )
 def test_a_turn_is_short_where_latents_make_it_so(base_tokens, units, is_short):
     assert TurnLength(base_tokens, units, 2).is_short is is_short
 
 
-def test_agents_of_short_turns_have_the_size_by_their_uses(tokenizer):
+def test_agents_of_short_turns_get_the_fewest_latents(tokenizer):
     corpus = Corpus.build([agent("a b", task) for task in range(60)], tokenizer)
     assert corpus.num_action_tokens / 60 < FEW_UNITS
-    assert mine(corpus).mining["size"] == 1024
+    assert mine(corpus).mining["size"] == SIZES[0]
 
 
 def test_prompts_and_updates_keep_their_size(corpus):

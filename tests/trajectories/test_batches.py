@@ -233,8 +233,17 @@ def test_a_half_alone_names_the_other(tmp_path: Path) -> None:
         read(write_lines(tmp_path / "results.jsonl", [answered("a")]))
     talk = asked("a")
     talk["body"]["messages"] += [agent("Which bay?"), user("Four")]
-    (found,), _ = read(write_lines(tmp_path / "requests.jsonl", [talk]))
-    assert found.messages == talk["body"]["messages"]
+    with pytest.raises(TrajectoryError, match="give the file of the results too"):
+        read(write_lines(tmp_path / "requests.jsonl", [talk]))
+
+
+def test_where_results_break_off_is_said(tmp_path: Path) -> None:
+    write_lines(tmp_path / "requests.jsonl", [asked("a"), asked("b")])
+    results = write_lines(tmp_path / "results.jsonl", [answered("a"), answered("b")])
+    results.write_bytes(results.read_bytes()[:-30])
+    found, report = read(tmp_path)
+    assert [one.id for one in found] == ["a"]
+    assert "results.jsonl, record 2, line 2: not JSON: the file may be cut off here" in problems(report)
 
 
 def test_no_line_that_only_looks_alike_is_joined(tmp_path: Path) -> None:

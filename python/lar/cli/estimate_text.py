@@ -134,8 +134,9 @@ def _print_more(found: "Estimate") -> None:
     print_prose(
         f"A trained agent may save less than its logs could: {_SOURCE} {REALISED[0]:.0%} of that in the worse"
         f" of two trainings (docs/evidence.md). So {best.size} latents may save"
-        f" {REALISED[0] * best.reduction:.1%}, or less still. Success was measured with {_MEASURED} latents:"
-        " it was kept in one world and lost in another. Measure it against a control (docs/howto/success.md)."
+        f" {REALISED[0] * best.reduction:.1%}, or less still. The success of a pretrained model was measured"
+        f" with {_MEASURED} latents: it was kept in one world and lost in another. Measure it against a"
+        " control (docs/howto/success.md)."
     )
 
 

@@ -1,5 +1,6 @@
 """What reading logs gave, for people and as JSON: counts for each format, and all that was left out."""
 
+import re
 from typing import Any
 
 from rich.table import Table
@@ -23,6 +24,10 @@ _REPLIES = {
     *("choices", "answer", "message", "messages", "content", "parts", "text", "arguments", "tool_calls"),
     "thinking",
 }
+# Or one whose name ends with one of these, unless it begins as that of a wanted reply does.
+_LAST = {"response", "output", "completion", "reply"}
+_OF_OTHERS = {"expected", "gold", "reference", "target", "correct"}
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
 def report_summary(report: Report) -> dict[str, Any]:
@@ -190,7 +195,13 @@ def _looks_like_a_reply(field: tuple[str, str], found: LeftOut) -> bool:
     if name in FORMATS and path in FORMATS[name].unwanted:
         return False
     last = path.replace("(json)", "").replace("[]", "").split(".")[-1]
-    return last in _REPLIES and found.characters >= SHORT * found.records
+    return _names_a_reply(last) and found.characters >= SHORT * found.records
+
+
+def _names_a_reply(member: str) -> bool:
+    """Whether a member may be a reply: `output`, `llm_output`, `modelResponse`, but not `expected_output`."""
+    words = [word.lower() for word in _WORD.findall(member)]
+    return member in _REPLIES or (bool(words) and words[-1] in _LAST and words[0] not in _OF_OTHERS)
 
 
 def _warn_of_problems(problems: Problems) -> None:

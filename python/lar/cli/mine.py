@@ -54,9 +54,9 @@ _DEFAULTS = MiningOptions()
 @click.option(
     "--size",
     type=int,
-    help="The largest number of latents.  [default: the largest of 1024, 512, ... 64 of which half or more "
-    f"have {LEARNABLE} uses or more, 64 if no size has; {_DEFAULTS.size} with --prompt-weight; or that of "
-    "--update]",
+    help=f"The largest number of latents.  [default: the largest of {SIZES[-1]}, {SIZES[-2]}, ... {SIZES[0]} "
+    f"of which half or more have {LEARNABLE} uses or more, and which leave a turn {FEW_UNITS:g} units, "
+    f"{SIZES[0]} if none does; {_DEFAULTS.size} with --prompt-weight; or that of --update]",
 )
 @click.option(
     "--min-support",
@@ -183,6 +183,8 @@ def command(
     # What is wrong must not wait for the corpus.
     taken = {} if before is None else taken_over(before, given)
     checked = MiningOptions(**{**taken, **given, **({} if size is None else {"size": size})})
+    if "max_crossing" in given and checked.max_entropy is None:
+        raise OptionError("--max-crossing is for an entropy gate: it goes with --max-entropy")
     if options["tools"]:
         read_tools(options["tools"])
     check_output(output, FILE_NAME, overwrite=overwrite)
@@ -205,7 +207,9 @@ def command(
     most = vocabulary.mining["size"]
     if vocabulary.size < most:
         logger.warning(
-            "%d latents: no further segment is frequent enough, of use and fit for engines", vocabulary.size
+            "%d latents of %d: no other of the %s candidates saves units and fits engines"
+            " (a larger --size tries more)",
+            *(vocabulary.size, most, f"{vocabulary.mining['candidates']:,}"),
         )
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
@@ -307,6 +311,8 @@ def _uses(vocabulary: Any, *, asked: bool) -> str:
     """
     share, most = learnable_share(vocabulary.latents), vocabulary.mining["size"]
     text = f"{share:.0%} of the latents have {LEARNABLE} uses or more"
+    if vocabulary.mining["prompt_weight"]:  # latents of prompts need not be learnt
+        return text
     if not are_learnable(share):
         text += ": fewer than half are too few to learn from"
         if most <= SIZES[0]:

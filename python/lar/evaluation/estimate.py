@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Unpack
 
 from lar.corpus import Corpus
+from lar.corpus.dominant_task import dominant_task
 from lar.corpus.selection import HOLD_OUT, OnSide
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
@@ -280,7 +281,7 @@ def estimate(
     sample, ordered = whole.corpus, tuple(sorted(set(sizes)))
     gates = _distinct(entropy_gates, sample.tokenizer.base_size)
     pairs = _splits(sample, splits)
-    if warning := one_task(sample.task_counts()):
+    for warning in filter(None, (one_task(sample.task_counts()), dominant_task(sample))):
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
     total = len(gates) * (splits + 1) * len(ordered) + 2 * probed

@@ -57,7 +57,9 @@ class Minings:
         train, held, sizes, gate = job
         options: MiningKeywords = {**self._options, "max_entropy": gate}
         found: list[Mined] = []
-        for vocabulary in mine_each(train, sizes[::-1], static=self._static, **options):
+        # What nothing is measured on tells which size `mine` takes.
+        exact = held is None
+        for vocabulary in mine_each(train, sizes[::-1], exact=exact, static=self._static, **options):
             measured = Usage() if held is None else usage(held, vocabulary)
             found.append(Mined(measured, vocabulary.latents))
             self._count()

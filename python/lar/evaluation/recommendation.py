@@ -27,7 +27,8 @@ def in_words(found: "Estimate") -> str:
         return f"Take {named}, {rule} with a prompt weight ({_saved(found)})."
     uses = f"{LEARNABLE} uses or more in {_counted_on(found)}"
     if are_learnable(best.learnable):
-        largest = f"the largest number of which half or more have {uses}"
+        number = "number" if is_of_mine else "of these numbers"
+        largest = f"the largest {number} of which half or more have {uses}"
         few = f"a turn would be fewer than {FEW_UNITS:g} units"
         rule = f"Take {named} by lar mine's rule: {largest}"
         if best.turn.is_short:
@@ -35,9 +36,9 @@ def in_words(found: "Estimate") -> str:
         elif found.is_limited_by_turns:
             rule += f"; with more, {few}"
         rule += f" ({_saved(found)})."
-        if found.whole.held_out:
+        if found.whole.held_out or best.turn.is_short:
             return rule
-        fewer = ", and lar mine may take fewer latents" if is_of_mine else ""
+        fewer = ", and lar mine may take fewer latents" if is_of_mine and best.size > SIZES[0] else ""
         return f"{rule} When tasks are held out, fewer uses are left{fewer}."
     does = ", as lar mine does; more logs" if is_of_mine else "; fewer latents or more logs"
     return (

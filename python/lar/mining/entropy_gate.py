@@ -54,7 +54,7 @@ def parse_gate(value: float | str | None, ids: int | None = None) -> EntropyGate
         if nats >= 0:
             _check_gates(nats, math.log(ids) if ids else MOST_NATS)
             return EntropyGate(nats=nats)
-    raise OptionError(f"max_entropy must be nats (0.25) or a quantile (p60), not {value!r}")
+    raise OptionError(f"max_entropy must be nats (0.25) or a quantile (p0 to p100), not {value!r}")
 
 
 def _check_gates(nats: float, most: float) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
+from lar.corpus.dominant_task import dominant_task
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.corpus.turns import count_turns
 from lar.errors import CorpusError
@@ -102,6 +103,8 @@ def mine(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
     _warn_of_one_task(corpus.training)
+    if dominates := dominant_task(corpus.training, backend):
+        logger.warning("%s", dominates)
     _check_scores(corpus, chosen[0])
     mining = _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress, taken)
     return mining.fitting(sizes)
@@ -126,6 +129,7 @@ def mine_each(
     corpus: Corpus,
     sizes: Sequence[int],
     *,
+    exact: bool = False,
     static: TextGates | None = None,
     progress: Progress = silent,
     **options: Unpack[MiningKeywords],
@@ -134,7 +138,8 @@ def mine_each(
 
     The corpus is read and searched once, for the largest size, and the gates that look at a text alone are
     asked once. What the gate `served` has dropped for one size is not tried again for the next: so give the
-    largest first. The latents may differ a little from those of `mine`.
+    largest first. The latents may differ a little from those of `mine`; with `exact` they are the same, and
+    only what does not depend on the size is done once.
 
     `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
     """
@@ -142,7 +147,8 @@ def mine_each(
     _warn_of_one_task(corpus)
     _check_scores(corpus, chosen)
     mining = _Mining(corpus, chosen, None, OneMachine(), progress)
-    mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
+    if not exact:
+        mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
     for size in sizes:
         yield mining.run(size)
 

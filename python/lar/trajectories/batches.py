@@ -153,7 +153,8 @@ class _Results:
     def _add(self, line: bytes, file: int, at: int, record: int, note: Note) -> None:
         value = _value_of(line)
         if not is_result(value):
-            note(Problem(self._sources[file].place, "no result of a batch", at, record))
+            reason = "no result of a batch" if _is_json(line) else "not JSON: the file may be cut off here"
+            note(Problem(self._sources[file].place, reason, at, record))
             return
         bare, columns = _bare(line), self._columns
         self._file.write(bare)
@@ -242,6 +243,14 @@ def _value_of(line: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and identifier(value.get("custom_id")) else None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        decode_line(_bare(line))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _bare(line: bytes) -> bytes:

@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -43,7 +42,7 @@ from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
 from lar.trajectories.waiting import WaitingRows
-from lar.utils.files import temporary_files
+from lar.utils.files import temporary_files, temporary_folder
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -130,10 +129,10 @@ def _read_all(
     sources: list[Source], rows: Iterator[Any], reader: "Reader", progress: Progress, *, warn: bool
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
-    with closing(WaitingRows()) as rows_read, TemporaryDirectory(prefix="lar-") as folder:
+    with closing(WaitingRows()) as rows_read, temporary_folder() as folder:
         if reader.forced is None:
             with temporary_files():
-                sources = with_joined_batches(sources, reader.note, Path(folder))
+                sources = with_joined_batches(sources, reader.note, folder)
         openings = bytearray()
         for item in _items(sources, rows, reader, progress):
             count += 1

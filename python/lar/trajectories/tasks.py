@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from lar.trajectories.schema import Message
+from lar.utils.words import shortened
 
 MANY = 10  # trajectories; of fewer, one task may well hold most
 
@@ -158,6 +159,5 @@ def one_task(counts: Mapping[str, int]) -> str | None:
     if 2 * most <= total:
         return None
     share = f"all {total}" if most == total else f"{most} of {total}"
-    name = task if len(task) <= 60 else f"{task[:59]}…"
     remedy = "use --task-key to name the field with the task of a record"
-    return f"{share} trajectories share one task ({name}): {remedy}"
+    return f"{share} trajectories share one task ({shortened(task)}): {remedy}"

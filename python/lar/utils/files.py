@@ -183,6 +183,19 @@ def temporary_files() -> Iterator[None]:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of temporary files for the block, also where that is in a generator that is dropped.
+
+    `TemporaryDirectory` warns there: it may be collected before the generator ends its blocks.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="lar-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def writing(target: Path) -> Iterator[None]:
     """Give an error of writing within the block, such as that of a full disk, the path `target`.
 

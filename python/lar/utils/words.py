@@ -1,4 +1,4 @@
-"""Numbers with their nouns, as a person writes them."""
+"""Numbers with their nouns, times and long names, as a person writes them."""
 
 
 def counted(number: float, noun: str, nouns: str | None = None) -> str:
@@ -9,6 +9,15 @@ def counted(number: float, noun: str, nouns: str | None = None) -> str:
     """
     shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{shown} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """The text, cut to `most` characters.
+
+    >>> shortened("abc", 3), shortened("abcd", 3)
+    ('abc', 'ab…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def about_hours(hours: float) -> str:

@@ -7,7 +7,7 @@ from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Students lost success where the parse has 2.0 and 4.1 units for a turn of 40 tokens (docs/evidence.md,
 # tau2_telecom), and none where it has 27 (search_qa). Tiny agents with turns of 15 tokens lost 12.7 points at
-# 2.0 units, 8.0 at 4.0 and 3.8 at 5.1 (docs/results/success.md, BabyAI).
+# 2.0 units, 8.0 at 4.0 and 3.8 at 5.1 (docs/results/success.md, BabyAI, the same steps).
 FEW_UNITS = 5.0
 
 
@@ -27,8 +27,8 @@ class TurnLength:
 
     @property
     def is_short(self) -> bool:
-        """Whether latents make a turn fewer than `FEW_UNITS` units, on average."""
-        return self.units < FEW_UNITS * self.turns <= self.base_tokens
+        """Whether latents leave a turn fewer than `FEW_UNITS` units, on average."""
+        return self.units < min(FEW_UNITS * self.turns, self.base_tokens)
 
     def in_words(self) -> str:
         """The tokens and the units of a turn on average, and what to mind where latents leave few."""
@@ -38,6 +38,6 @@ class TurnLength:
             return text
         return (
             f"{text}: so few that a latent may decide most of a turn. Students with as few lost 17.5 and 37.5"
-            " points of success on telecom tickets: compare it, and take fewer latents if it is lost"
-            " (docs/howto/choose.md)"
+            " points of success on telecom tickets: compare it with a control's, and take fewer latents or an"
+            " entropy gate if it is lost (docs/howto/choose.md)"
         )

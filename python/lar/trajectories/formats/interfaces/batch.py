@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import is_spoken
 from lar.trajectories.draft import Draft, identifier
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces import anthropic, chat, responses
@@ -68,9 +67,6 @@ def _read(record: Record) -> list[Draft]:
     if is_result(record.value):
         raise TrajectoryError("a result of a batch without its request: give the file of the requests too")
     if is_request(record.value):
-        drafts = _drafts(record, _body(record.value))
-        if any(is_spoken(message) for draft in drafts for message in draft.messages):
-            return drafts  # of the turns before
         raise TrajectoryError("a request of a batch without its result: give the file of the results too")
     request, result = record.value["batch_request"], record.value.get("batch_result")
     if result is None:
