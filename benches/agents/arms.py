@@ -106,6 +106,7 @@ ARMS: dict[str, Arm] = {
     "lar-64": Arm(Latents(64)),
     "lar-256": Arm(Latents(256)),
     "lar-1024": Arm(Latents(1024)),
+    "lar-64-p90": Arm(Latents(64, "p90")),
     "lar-64-p75": Arm(Latents(64, "p75")),
     "lar-256-p75": Arm(Latents(256, "p75")),
     "lar-64-p90-ngram": Arm(Latents(64, "p90", by_ngrams=True)),

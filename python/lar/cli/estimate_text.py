@@ -106,11 +106,12 @@ def _print_choice(found: "Estimate") -> None:
     by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
     if found.gated is not None:
         saved = found.gated.reduction
+        gate = "a gate" if found.teacher else "a gate by a model's entropies (lar score)"
         print_prose(
             f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
             f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
-            f" ({len(found.gated.splits)} splits; by {by}). Try a gate if a student loses success"
-            " (docs/howto/choose.md)."
+            f" ({len(found.gated.splits)} splits; by {by}). Try {gate} if a student loses"
+            " success (docs/howto/choose.md)."
         )
     elif any(point.gate is not None for point in found.points):
         print_prose(f"The gates are by {by}.")

@@ -83,7 +83,10 @@ def gated_runs(
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
         return backend.fold(corpus, nats, progress), nats
-    logger.warning("the corpus is not scored: its n-gram entropy replaces a teacher's entropy")
+    logger.warning(
+        "the corpus is not scored: its n-gram entropy replaces a teacher's entropy; such gates cost tiny"
+        " agents success (docs/howto/choose.md), so run lar score first"
+    )
     is_quantile = gate.nats is None
     gated, nats = stretches.gated_by_ngrams((gate.quantile if is_quantile else gate.nats) or 0.0, is_quantile)
     if nats is None:
