@@ -272,7 +272,7 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     prices = ["--price-input", 0.2, "--price-output", 0.6, "--runs-per-month", 1000]
     shown = run(*arguments, *prices).output
     assert "Next: lar mine" in shown
-    assert "lar score" not in shown
+    assert "Next: lar score" not in shown
     assert "1,000 runs a month = " in shown
     found = json.loads(run(*arguments, *prices, "--json").output)
     assert [point["size"] for point in found["points"]] == [2, 8]

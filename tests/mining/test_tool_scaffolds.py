@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from lar import _core
@@ -179,6 +179,9 @@ TEXT_LATER = object_of(
 @given(name=names, pair=parameters, compact=spaces)
 def test_latents_of_the_pieces_leave_only_the_values(written_by, name, pair, compact):
     schema, value = pair
+    # Without spaces, the tokens around a key depend on values of unknown types: a key of one token may be all
+    # that is sure, and no latent has one token.
+    assume(not (compact and ": {}" in json.dumps(schema)))
     [scaffold] = tool_scaffolds([ToolSchema(name, schema)], written_by, compact=compact)
     text = turn(written_by, name, written(value, compact))
     used, left = parsed(written_by, scaffold.pieces, text)
