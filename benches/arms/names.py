@@ -62,6 +62,8 @@ class ArmName:
             arm = cls(text, *parts, more=more)
         else:
             raise SystemExit(f"{text!r} names no arm: base, control or LOSS-START-LATENTS")
+        if (arm.latents is None or arm.latents in MAKERS) and any(name.startswith(MINING) for name in more):
+            raise SystemExit(f"{text!r} names no arm: options of mining are for mined latents")
         try:
             MiningOptions(**arm.mining)
             arm.options(DistillOptions(), seed=0)

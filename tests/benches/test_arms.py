@@ -70,6 +70,8 @@ def test_a_name_changes_the_common_options():
         "sft-mean-p101",
         "sft-mean-p60,mine.max_crossing=2",
         "sft-mean-p60,mine.sizes=2",
+        "sft-mean-bpe,mine.size=2",
+        "control,mine.size=2",
         "base-sft",
         "control,x=1",
     ],

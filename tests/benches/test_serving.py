@@ -52,8 +52,11 @@ def test_a_warm_up_of_both_models_is_not_counted(tmp_path, monkeypatch):
         return dict(TURN)
 
     monkeypatch.setattr(serving, "ask", ask)
+
     # Each request is a pass of its model.
-    passes = lambda server: {PASSES: float(sum(name == server for name, *_ in asked))}  # noqa: E731
+    def passes(server):
+        return {PASSES: float(sum(name == server for name, *_ in asked))}
+
     monkeypatch.setattr(serving, "counters", passes)
     exports = {arm: tmp_path / arm for arm in ARMS}
     found = ask_all(lambda folder, _: nullcontext(folder.name), exports, [turn] * 3, 7, tmp_path)

@@ -405,3 +405,10 @@ def test_the_size_with_a_prompt_weight_is_not_said_to_be_chosen_by_turns(folder,
     shown = lar("mine", *inputs, "-o", tmp_path / "vocabulary").stdout
     assert "so few that a latent may decide most of a turn" in shown
     assert "is taken if no size leaves" not in shown
+    assert re.search(r"^\d+% of the latents have 40 uses or more$", shown, re.MULTILINE)  # and no judgement
+
+
+def test_a_bound_on_crossings_is_for_a_gate(folder, tmp_path):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--max-crossing", 0.5)
+    assert refused(*mined, "-o", tmp_path / "no").endswith("it goes with --max-entropy")
+    assert lar(*mined, "--max-entropy", "p90", "-o", tmp_path / "yes").returncode == 0

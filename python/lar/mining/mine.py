@@ -102,9 +102,7 @@ def mine(
         check_unseen(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"
         )
-    _warn_of_one_task(corpus.training)
-    if dominates := dominant_task(corpus.training, backend):
-        logger.warning("%s", dominates)
+    _warn_of_tasks(corpus.training, backend)
     _check_scores(corpus, chosen[0])
     mining = _Mining(corpus.training, chosen[0], before, backend or OneMachine(), progress, taken)
     return mining.fitting(sizes)
@@ -119,7 +117,7 @@ def mine_sample(
     is chosen, as `lar.estimate` does.
     """
     options = MiningOptions() if size is None else MiningOptions(size=size)
-    _warn_of_one_task(sample)
+    _warn_of_tasks(sample)
     _check_scores(sample, options)
     sizes = _sizes(None) if size is None else (size,)
     return _Mining(sample, options, None, OneMachine(), progress).fitting(sizes, scale)
@@ -142,13 +140,13 @@ def mine_each(
     only what does not depend on the size is done once.
 
     `static` are those gates where several parts of one corpus are mined: they are asked once for all parts.
+    What `mine` warns of in a corpus's tasks is not logged, for the parts share their tasks.
     """
     chosen = merge_options(MiningOptions, None, {**options, "size": max(sizes)})
-    _warn_of_one_task(corpus)
     _check_scores(corpus, chosen)
-    mining = _Mining(corpus, chosen, None, OneMachine(), progress)
+    mining = _Mining(corpus, chosen, None, OneMachine(), progress, static=static)
     if not exact:
-        mining.gate_once(static or TextGates(parse_gates(chosen.gates)))
+        mining.gate_once()
     for size in sizes:
         yield mining.run(size)
 
@@ -158,8 +156,9 @@ def _sizes(prompt_weight: float | None) -> tuple[int, ...]:
     return SIZES[-1:] if prompt_weight else SIZES[::-1]
 
 
-def _warn_of_one_task(corpus: Corpus) -> None:
-    if warning := one_task(corpus.task_counts()):
+def _warn_of_tasks(corpus: Corpus, backend: Backend | None = None) -> None:
+    """Log that one task has most of the trajectories, or much of the agent's text."""
+    for warning in filter(None, (one_task(corpus.task_counts()), dominant_task(corpus, backend))):
         logger.warning("%s", warning)
 
 
@@ -216,8 +215,12 @@ class _Mining:
         backend: Backend,
         progress: Progress,
         taken: dict[str, Any] | None = None,
+        static: TextGates | None = None,
     ) -> None:
-        """Take what `mine` is given; `taken` are the options among them that are taken over from `before`."""
+        """Take what `mine` is given; `taken` are the options among them that are taken over from `before`.
+
+        static: see `mine_each`.
+        """
         self._corpus = corpus
         self._options = options
         self._before = before
@@ -225,7 +228,7 @@ class _Mining:
         self._backend = backend
         self._gates = parse_gates(options.gates)
         self._progress = Passes(progress, _expected_passes(options, self._gates, corpus), corpus.num_tokens)
-        self._static = TextGates()  # their answers serve all sizes
+        self._static = static or TextGates(self._gates)  # their answers serve all sizes
         self._shared: _Search | None = None  # of `gate_once`
         self._failed: set[tuple[int, ...]] = set()  # segments that are then not tried again for another size
         self._tools = None if options.tools is None else read_tools(options.tools)
@@ -288,11 +291,11 @@ class _Mining:
             candidates = _core.Candidates.best([candidates], most)
         return candidates if held is None else candidates.union(held)
 
-    def gate_once(self, static: TextGates) -> None:
+    def gate_once(self) -> None:
         """Search once, and drop the candidates that fail a gate on their text, for every `run`."""
         search = self._search(self._options)
         selector = self._selector(self._options.size, Segments.of([]))
-        passing = selector.passing(search.candidates, static, border=BORDER in self._gates)
+        passing = selector.passing(search.candidates, border=BORDER in self._gates)
         self._shared = replace(search, candidates=passing)
         self._gates = tuple(name for name in self._gates if name == SERVED)
 

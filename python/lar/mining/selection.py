@@ -96,12 +96,12 @@ class Selector:
             self._note(SERVED, dropped, selection, audits=audits)
         return selection
 
-    def passing(self, candidates: _core.Candidates, static: "TextGates", *, border: bool) -> _core.Candidates:
-        """The candidates that pass `static`, and with `border` that gate: what no other latent can change."""
+    def passing(self, candidates: _core.Candidates, *, border: bool) -> _core.Candidates:
+        """The candidates that pass what no other latent can change: gates on a text, and `border`."""
         pool = candidates.filter(whole_characters(candidates, self._tokenizer))
         tokens, offsets, *_ = pool.to_arrays()
         texts = texts_of(Segments(tokens, offsets), self._tokenizer)
-        keep = static.of(texts, self._tokenizer)
+        keep = self._static.of(texts, self._tokenizer)
         if border:
             keep &= ~self._crosses(texts)
         return pool.filter(keep)
