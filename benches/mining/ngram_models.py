@@ -6,6 +6,7 @@ All runs are one flat text. A context before a position is a number, so counts a
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +73,19 @@ def runs_of(corpus: lar.Corpus) -> Iterator[tuple[str, NDArray[np.uint32], NDArr
     barrier[corpus.tokenizer.barriers] = True
     for shard in corpus.shards():
         inside, entropy = shard.action & ~barrier[shard.tokens], shard.entropy
-        for task, begin, end in zip(shard.tasks, shard.offsets[:-1], shard.offsets[1:], strict=True):
-            edges = np.flatnonzero(np.diff(inside[begin:end], prepend=False, append=False)) + begin
-            for first, last in zip(edges[::2], edges[1::2], strict=True):
-                yield task, shard.tokens[first:last], None if entropy is None else entropy[first:last]
+        for row, first, last in stretches(inside, shard.offsets):
+            yield shard.tasks[row], shard.tokens[first:last], None if entropy is None else entropy[first:last]
+
+
+def stretches(inside: NDArray[np.bool_], offsets: Ints) -> Iterator[tuple[int, int, int]]:
+    """Trajectory, start and end of each stretch of true values in `inside` (n), which ends with a trajectory.
+
+    offsets: int64 (m + 1) of the m trajectories.
+    """
+    for row, (begin, end) in enumerate(pairwise(offsets.tolist())):
+        edges = np.flatnonzero(np.diff(inside[begin:end], prepend=False, append=False)) + begin
+        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            yield row, first, last
 
 
 @dataclass(frozen=True)

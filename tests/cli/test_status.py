@@ -270,6 +270,27 @@ def test_a_stopped_score_is_to_go_on(done, run, folder):
     assert "Next: lar mine" in run("status", folder)[1]
 
 
+def test_a_stopped_score_of_a_sample_is_to_go_on(done, run, folder):
+    write_trajectories(toy.trajectories(60), folder / "logs.jsonl")
+    corpus, model = folder / "corpus", folder / "model"
+    done("corpus", folder / "logs.jsonl", "--tokenizer", model, "-o", corpus)
+    tokens = Corpus.load(corpus).num_tokens
+    command = ("score", corpus, "--model", model, "--most-tokens", tokens // 2)
+    scored = json.loads(run(*command, "--json")[1])
+    assert scored["tasks"] < scored["tasks_in_all"] == 60
+    assert f"of a sample of {scored['tasks']} of 60 tasks" in " ".join(run(*command)[1].split())
+    share = Corpus.load(corpus).teacher.share
+    assert f"a sample of {share:.2g} of the tasks scored by model" in " ".join(
+        run("status", folder)[1].split()
+    )
+    next((corpus / "teacher").glob("part-*.arrow")).unlink()
+    next_line = run("status", folder)[1].splitlines()[-1]
+    assert "--most-tokens" in next_line
+    done(*next_line.split()[2:])
+    assert Corpus.load(corpus).teacher.share == share
+    assert "Next: lar mine" in run("status", folder)[1]
+
+
 def test_a_run_that_was_stopped_is_to_go_on(done, run, folder):
     write_trajectories(toy.trajectories(24), folder / "logs.jsonl")
     given = (folder / "logs.jsonl", "--model", folder / "model", "--size", "4", "--device", "cpu")

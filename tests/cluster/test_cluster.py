@@ -95,6 +95,12 @@ def test_mined_without_a_teacher(sharded, cluster, tmp_path, gate):
     assert same(sharded, cluster, tmp_path, size=20, max_entropy=gate).size > 5
 
 
+def test_mined_with_the_entropies_of_a_sample(folder, cluster, tmp_path):
+    corpus = Corpus.build(toy.trajectories(60), folder / "model", tmp_path / "corpus", shard_tokens=700)
+    score_with(corpus, lambda shard: shard.tokens % 7, share=0.5)
+    assert same(corpus, cluster, tmp_path, size=20, max_entropy="p90").size > 3
+
+
 @pytest.mark.parametrize("gate", [None, 2.5, "p95"])
 def test_mined_with_a_teachers_entropies(scored, cluster, tmp_path, gate):
     vocabulary = same(scored, cluster, tmp_path, size=20, max_entropy=gate)

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lar.corpus import Corpus
-from lar.corpus.selection import place_of
+from lar.corpus import Corpus, task_sample
+from lar.corpus.selection import SAMPLE_SEED, place_of
+from lar.corpus.task_sample import sampled, tokens_by_task
 from lar.errors import OptionError, TrajectoryError
 from lar.evaluation import minings
 from lar.evaluation import sample as sampling
 from lar.evaluation.estimate import PROBED, estimate
-from lar.evaluation.sample import SEED, Sample, _Kept, _ratio, sampled, tokens_by_task
+from lar.evaluation.sample import Sample, _Kept, _ratio
 from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage
 from lar.mining.entropy_gate import USUAL_GATE
 from lar.trajectories import Trajectory
@@ -35,7 +36,7 @@ def test_the_kept_tasks_are_the_longest_beginning_that_is_short_enough(tokenizer
     for one in logs:
         lengths[one.task] += len(sampling._text(one))
     expected, total = set(), 0
-    for number, task in enumerate(sorted(lengths, key=lambda name: place_of(name, SEED))):
+    for number, task in enumerate(sorted(lengths, key=lambda name: place_of(name, SAMPLE_SEED))):
         total += lengths[task]
         if total > most and number >= fewest:
             break
@@ -96,6 +97,7 @@ def test_few_pieces_wait_to_be_tokenized(tokenizer, monkeypatch):
 @pytest.mark.parametrize("most", [500, 2_000, 5_000])
 def test_logs_give_the_sample_of_their_corpus(corpus, tokenizer, monkeypatch, most):
     monkeypatch.setattr(sampling, "FEWEST", 3)
+    monkeypatch.setattr(task_sample, "FEWEST", 3)
     of_corpus = Sample.of(corpus, most)
     of_logs = Sample.of_logs(toy.trajectories(60), tokenizer, most)
     assert of_logs.corpus.tasks == of_corpus.corpus.tasks
@@ -253,8 +255,9 @@ def test_of_all_logs_nothing_is_scaled_and_nothing_is_in_doubt(corpus):
 
 def test_a_run_that_is_unlike_the_sample_is_counted_too(tokenizer, monkeypatch):
     monkeypatch.setattr(sampling, "FEWEST", 10)
+    monkeypatch.setattr(task_sample, "FEWEST", 10)
     logs = toy.trajectories(60)
-    tasks = sorted({one.task for one in logs}, key=lambda task: place_of(task, SEED))
+    tasks = sorted({one.task for one in logs}, key=lambda task: place_of(task, SAMPLE_SEED))
     dense = short(tasks[-1], "".join(chr(0x4E00 + number % 9000) for number in range(30_000)), 1)
     found = Sample.of_logs([*logs, dense], tokenizer, 2_000)
     assert tasks[-1] not in found.corpus.tasks

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import lar
 from lar.corpus import Corpus
 from lar.corpus.scores import Scores, TeacherIdentity, TeacherRecord, write_scores
+from lar.corpus.task_sample import sample_share, sampled
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.boundary import Point, Sweep
 from lar.evaluation.estimate import estimate as estimated
@@ -37,10 +38,10 @@ from lar.evaluation.reporting.page import wilson
 from lar.evaluation.reporting.turns import NO_CALL, Turns
 from lar.evaluation.reporting.visible import visible
 from lar.evaluation.reporting.write import PAGE_FOLDER, _mined
-from lar.evaluation.sample import sampled
 from lar.trajectories import Trajectory
 from lar.utils.progress import silent
 from testing import toy
+from testing.scores import score_with
 
 HOSTILE = "</script></code><img src=x onerror=alert(1)>\u202e\x00\x1b & <!-- {{ 7 * 7 }} \"'> done"
 ALWAYS = ("overview", "latents", "savings", "example", "logs", "versions")
@@ -143,6 +144,26 @@ def scored(tokenizer, tmp_path):
         write_scores(shard.path, shard.digest, Scores(identity, entropy, None))
     TeacherRecord(identity.fingerprint, None, "toy", "float32", None).write(corpus.path)
     return Corpus.load(corpus.path)
+
+
+def test_the_example_is_a_run_of_the_scored_sample(tokenizer, tmp_path):
+    corpus = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus")
+    vocabulary = lar.mine(corpus, size=12)
+    assert not example({"toy": corpus}, vocabulary, frozenset(corpus.tasks)).scored
+    score_with(corpus, lambda shard: shard.tokens % 7, share=0.2)
+    shown = example({"toy": corpus}, vocabulary, frozenset(corpus.tasks))
+    assert shown.scored
+    assert shown.task in corpus.scored.tasks
+    assert not example({"toy": corpus}, vocabulary, frozenset(corpus.tasks - corpus.scored.tasks)).scored
+
+
+def test_the_command_that_scored_a_sample_is_named(tokenizer, tmp_path):
+    corpus = Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus")
+    score_with(corpus, lambda shard: shard.tokens % 7, share=sample_share(corpus, corpus.num_tokens // 2))
+    lar.report(corpus, tmp_path / "report.html", vocabulary=lar.mine(corpus, size=12))
+    page = (tmp_path / "report.html").read_text()
+    assert f"--most-tokens {corpus.scored.num_tokens}" in page
+    assert f"on {len(corpus.scored.tasks)} tasks" in page
 
 
 def test_a_sweep_is_no_estimate():

@@ -34,6 +34,12 @@ from lar.cli.training import device_options, needs_train_extra
     type=click.IntRange(1),
     help="Also store this many of the likeliest tokens at each position, for distill --cached-teacher.",
 )
+@click.option(
+    "--most-tokens",
+    type=click.IntRange(1),
+    help="Score only a sample of about so many tokens, of whole tasks. lar mine --max-entropy then finds and "
+    "judges segments in the sample, and counts them in all logs.  [default: all tasks]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the scores of another teacher.")
 @device_options
 @ray_option
@@ -48,6 +54,7 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     \b
     Examples:
       lar score corpus/ --model Qwen3-8B/
+      lar score corpus/ --model Qwen3-8B/ --most-tokens 5000000
       lar score corpus/ --model Qwen3-8B/ --top-k 64 --max-length 8192
     """
     needs_train_extra()
@@ -59,6 +66,8 @@ def command(corpus: Path, model: Path, ray_address: str | None, as_json: bool, *
     with cluster_at(ray_address) as cluster, progress_bar("scoring", unit="tokens") as progress:
         scored = score(Corpus.load(corpus), str(model), backend=cluster, progress=progress, **options)
         summary = entropy_quantiles(scored.training, cluster)
+    training = scored.training
+    summary |= {"tasks": len(training.scored.tasks), "tasks_in_all": len(training.tasks)}
     if as_json:
         print_json({"corpus": str(corpus), "teacher": scored.teacher and asdict(scored.teacher), **summary})
     else:
@@ -75,4 +84,6 @@ def _print(summary: dict[str, Any]) -> None:
         gate = (gates[index][0], f"{gates[index][1]:.1%}") if index < len(gates) else ("", "")
         table.add_row(f"p{float(share) * 100:g}", f"{nats:.4g}", *gate)
     print_table(table)
-    print_prose(f"{summary['tokens']:,} of the agent's tokens, {summary['mean']:.3f} nats on average")
+    of_all = f" of a sample of {summary['tasks']:,} of {summary['tasks_in_all']:,} tasks"
+    sample = "" if summary["tasks"] == summary["tasks_in_all"] else of_all
+    print_prose(f"{summary['tokens']:,} of the agent's tokens{sample}, {summary['mean']:.3f} nats on average")

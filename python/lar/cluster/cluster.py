@@ -30,7 +30,7 @@ class Cluster:
         return mining.map_shards(function, corpus, progress)
 
     def score(
-        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **options: Any
     ) -> Corpus:
         """Score with a teacher on each GPU of the cluster, or on each node if it has no GPU; see `Backend`.
 
@@ -43,7 +43,7 @@ class Cluster:
             )
         from lar.cluster import scoring  # imports torch, which no other task needs
 
-        return scoring.score(corpus, str(model), loading, overwrite=overwrite, progress=progress)
+        return scoring.score(corpus, str(model), options, overwrite=overwrite, progress=progress)
 
     def fold(
         self,

@@ -15,30 +15,29 @@ from lar.corpus.scores import Scores, TeacherRecord
 from lar.corpus.shards import read_shard
 from lar.models.trained_tasks import trained_tasks_of
 from lar.scoring import store
-from lar.scoring.score import Scorer
+from lar.scoring.score import Scorer, loading_for
 from lar.utils.files import only_writer
 from lar.utils.progress import Progress, silent
 
 
 def score(
-    corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress = silent
+    corpus: Corpus, model: str, options: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
-    """Score the corpus as `lar.score` does; `loading` are further arguments of `Scorer.load`."""
+    """Score the corpus as `lar.score` does; `options` are its other arguments, see `loading_for`."""
     with only_writer(corpus.path):
-        return _score(corpus, model, loading, overwrite=overwrite, progress=progress)
+        return _score(corpus, model, loading_for(corpus, **options), overwrite=overwrite, progress=progress)
 
 
 def _score(
     corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress
 ) -> Corpus:
-    loading = {**loading, "base_size": corpus.manifest.base_size}
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
     described = result(teachers[0].record.remote())
     record = store.claim(corpus, described, overwrite=overwrite, trained_tasks=trained_tasks_of(model))
     files = [file.path.absolute() for file in corpus.shard_files()]
     left = [file for file in files if not store.is_scored(read_shard(file), record)]
     done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
-    for file, scores in _scores(teachers, left, record.top_k):
+    for file, scores in _scores(teachers, left, record):
         shard = read_shard(file)
         store.write(shard, scores)
         done += len(shard.tokens)
@@ -62,9 +61,9 @@ class Teacher:
         """The record of the teacher."""
         return self._scorer.record
 
-    def score(self, file: Path, top_k: int | None) -> tuple[Path, Scores]:
-        """The shard's file and its scores, with `top_k` likely tokens."""
-        return file, self._scorer.score(read_shard(file), top_k)
+    def score(self, file: Path, record: TeacherRecord) -> tuple[Path, Scores]:
+        """The shard's file and its scores, as `record` has them."""
+        return file, self._scorer.score(read_shard(file), record)
 
 
 def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
@@ -77,10 +76,10 @@ def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
     return [actor.remote(model, loading) for _ in range(number)]
 
 
-def _scores(teachers: list[Any], files: list[Path], top_k: int | None) -> Iterator[tuple[Path, Scores]]:
+def _scores(teachers: list[Any], files: list[Path], record: TeacherRecord) -> Iterator[tuple[Path, Scores]]:
     """The scores of each shard, in the order in which they are ready."""
     try:
         pool = ActorPool(teachers)
-        yield from pool.map_unordered(lambda teacher, file: teacher.score.remote(file, top_k), files)
+        yield from pool.map_unordered(lambda teacher, file: teacher.score.remote(file, record), files)
     except RayError as error:
         raise translated(error) from None

@@ -35,11 +35,11 @@ class Backend(Protocol):
         """Yield `function` of each shard, in the order of the shards; `progress` counts tokens."""
 
     def score(
-        self, corpus: "Corpus", model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: "Corpus", model: str | Path, *, overwrite: bool, progress: Progress, **options: Any
     ) -> "Corpus":
         """Do what `lar.score` does, with the teacher in the folder `model` on each device.
 
-        `loading` are the other arguments of `lar.score`, all of them.
+        `options` are the other arguments of `lar.score`, all of them.
         """
 
     def fold(

@@ -22,7 +22,7 @@ from lar.corpus.building import build_folder
 from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
 from lar.corpus.scores import TeacherRecord, scores_file, teacher_tasks
-from lar.corpus.selection import Both, Keep, OnSide, Split, split_in
+from lar.corpus.selection import Both, InSample, Keep, OnSide, Split, split_in
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.spans import writes_ends
@@ -321,8 +321,8 @@ class Corpus:
 
         The columns are id, task (text), success (truth value or null), tokens (lists of uint32), action
         (lists of truth values) and, where each shard is scored, entropy (lists of float16 in nats, as long as
-        tokens; NaN before tokens that are not the agent's). A whole corpus is memory-mapped; only entropies
-        are copied. A selection is copied.
+        tokens; NaN before tokens that are not the agent's, or whose task is not in the sample that was
+        scored). A whole corpus is memory-mapped; only entropies are copied. A selection is copied.
 
         Raises:
             CorpusError: the scores are broken, or were computed for another corpus.
@@ -473,8 +473,18 @@ class Corpus:
         return record
 
     @property
+    def scored(self) -> "Corpus":
+        """The tasks that `teacher` has scored, or has begun to: this corpus, or a view of the sample.
+
+        Raises:
+            CorpusError: as `teacher` does.
+        """
+        teacher = self.teacher
+        return self if teacher is None or teacher.share == 1 else self.select(InSample(teacher.share))
+
+    @property
     def is_scored(self) -> bool:
-        """Whether each shard of the folder has scores: False before `lar.score` has finished."""
+        """Whether each shard of the folder has scores (of a sample's, too): False until `lar.score` ends."""
         return all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
 
     @property

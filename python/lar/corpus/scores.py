@@ -3,7 +3,8 @@
 They lie in `teacher/` in the corpus's folder: `teacher.json`, the record of the model, and one Arrow file a
 shard, with the shard's name. A file has a row for each of the agent's tokens in the shard, in its order:
 
-- `entropy` (float16, nats): of the teacher's distribution before the token; NaN for a trajectory's first.
+- `entropy` (float16, nats): of the teacher's distribution before the token; NaN for a trajectory's first, and
+  for all of a task that is not in the sample which was scored (`TeacherRecord.share`).
 - Where likely tokens were asked for: `ids` (uint32, k), the k likeliest tokens, likeliest first, `logprob`
   (float16, k, nats), and `tail` (float32), the probability of all other tokens together.
 
@@ -26,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lar.corpus.selection import Split
+from lar.corpus.selection import InSample, Split
 from lar.errors import CorpusError
 from lar.utils.files import atomic_file
 from lar.utils.task_digests import TRAINED_FILE, read_digests
@@ -52,7 +53,12 @@ class TeacherRecord:
     name: str
     dtype: str
     top_k: int | None  # likely tokens in each of the corpus's files; None: entropies alone
-    split: Split | None = None  # of the corpus when it was scored; all of its tasks are scored
+    split: Split | None = None  # of the corpus when it was scored; both of its sides are scored
+    share: float = 1.0  # scored are the tasks with places below it (`lar.corpus.task_sample`); 1.0: all
+
+    def has_scored(self, task: str) -> bool:
+        """Whether a task's trajectories are scored: those of other tasks have NaN entropies."""
+        return InSample(self.share)(task)
 
     @property
     def identity(self) -> TeacherIdentity:

@@ -14,6 +14,8 @@ Keep = Callable[[str], bool]
 
 # The share of the tasks that is held out where none is named: by estimates, reports and the next commands.
 HOLD_OUT = 0.2
+# The seed of samples (`lar.corpus.task_sample`): another than that of any split.
+SAMPLE_SEED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,17 @@ class OnSide:
     def __call__(self, task: str) -> bool:
         """Whether `task` is selected."""
         return self.split.holds_out(task) == self.is_held_out
+
+
+@dataclass(frozen=True)
+class InSample:
+    """Whether a task's place is below `share`: it is in a sample (`lar.corpus.task_sample`); 1.0: all are."""
+
+    share: float
+
+    def __call__(self, task: str) -> bool:
+        """Whether `task` is selected."""
+        return place_of(task, SAMPLE_SEED) < self.share
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class Shard:
     def action_entropy(self) -> NDArray[np.float16] | None:
         """The teacher's entropies before the agent's a tokens: float16 (a), nats, a view of the mapped file.
 
-        A selection's are copied. None where the file is not scored; NaN before a trajectory's first token.
+        A selection's are copied. None where the file is not scored; NaN before a trajectory's first token,
+        and in tasks that are not in the sample which was scored.
 
         Raises:
             CorpusError: as `scores` does.
@@ -103,7 +104,7 @@ class Shard:
     def entropy(self) -> NDArray[np.float16] | None:
         """The teacher's entropies before each token: float16 (n), nats; None where the file is not scored.
 
-        NaN before tokens that the agent did not generate, and before a trajectory's first token.
+        NaN before tokens that the agent did not generate, and where `action_entropy` has it.
 
         Raises:
             CorpusError: as `scores` does.

@@ -14,17 +14,14 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.corpus.encoding import digest
-from lar.corpus.selection import OnSide, place_of
+from lar.corpus.selection import SAMPLE_SEED, place_of
+from lar.corpus.task_sample import FEWEST, sampled, tokens_by_task
 from lar.errors import TrajectoryError
 from lar.evaluation.usage import Tokens, Usage
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import Progress, silent
 
-# Another seed than that of any split.
-SEED = -1
-# Tasks that a sample has, however long they are: five splits need some on both sides.
-FEWEST = 20
 # Characters of JSON that are kept for each token that is asked for. Logs of chats and code had 3.6 to 4.4 a
 # token; what is too much is cut when the tokens are counted.
 CHARACTERS = 6
@@ -115,34 +112,6 @@ class Sample:
         return cls(sampled(corpus, most_tokens), kept.runs, len(kept.characters), tokens, error)
 
 
-def sampled(corpus: Corpus, most_tokens: int) -> Corpus:
-    """The corpus, or its first tasks by their hashes that have at most `most_tokens` (`FEWEST` at least)."""
-    if corpus.num_tokens <= most_tokens:
-        return corpus
-    left_out = _first_left_out(tokens_by_task(corpus), most_tokens)
-    return corpus if left_out is None else corpus.select(OnSide(left_out, SEED, is_held_out=True))
-
-
-def tokens_by_task(corpus: Corpus) -> Counter[str]:
-    """The tokens of each task, prompts included."""
-    found: Counter[str] = Counter()
-    for shard in corpus.shards():
-        for task, start, end in zip(shard.tasks, shard.offsets[:-1], shard.offsets[1:], strict=True):
-            found[task] += int(end - start)
-    return found
-
-
-def _first_left_out(sizes: Mapping[str, int], most: int) -> float | None:
-    """The place of the first task that a sample of at most `most` leaves out; None if it takes all."""
-    total = 0
-    ordered = sorted((place_of(task, SEED), size) for task, size in sizes.items())
-    for number, (place, size) in enumerate(ordered):
-        total += size
-        if total > most and number >= FEWEST:
-            return place
-    return None
-
-
 class _Kept:
     """The trajectories of a sample of at most `most` characters, while all of them are read once."""
 
@@ -163,7 +132,7 @@ class _Kept:
         """Count a trajectory, and keep it unless the tasks before its own are enough."""
         task, text = trajectory.task, _text(trajectory)
         length = len(text)
-        first = int(place_of(trajectory.id, SEED) * min(STRETCH, length))
+        first = int(place_of(trajectory.id, SAMPLE_SEED) * min(STRETCH, length))
         pieces = [text[at : at + PIECE] for at in range(first, length, STRETCH)]
         self._waiting.append((task, length, pieces))
         self._pieces += len(pieces)
@@ -171,7 +140,7 @@ class _Kept:
             self._weigh()
         self.runs += 1
         self.characters[task] += length
-        place = place_of(task, SEED)
+        place = place_of(task, SAMPLE_SEED)
         if place >= self._left_out:
             return
         if task not in self._of_task:
@@ -202,7 +171,7 @@ class _Kept:
 
     def trajectories(self) -> list[Trajectory]:
         """The trajectories of the sample, in an order that does not depend on that in which they came."""
-        tasks = sorted(self._of_task, key=lambda task: (place_of(task, SEED), task))
+        tasks = sorted(self._of_task, key=lambda task: (place_of(task, SAMPLE_SEED), task))
         return [
             trajectory
             for task in tasks

@@ -24,17 +24,22 @@ class CorpusRuns:
     """Runs between barriers, in two forms: as parses read them, and cut further for the search of candidates.
 
     generated, prompt: the agent's runs and those that it only reads, for parses; `prompt` is None without a
-    weight for prompts. gated: the agent's runs, cut by the entropy gate, which decides no token of a prompt.
-    searched_generated, searched_prompt: `gated` and `prompt`, cut by engine gates too. parsed, searched: both
-    kinds together, counted by their weights. nats: the entropy gate.
+    weight for prompts. scored: the agent's runs of the tasks that have the gate's entropies; of other tasks
+    it has single tokens only. gated: these, cut by the entropy gate, which decides no token of a prompt.
+    searched_generated, searched_prompt: `gated` and `prompt`, cut by engine gates too. counted: what
+    frequencies are counted in: `searched_generated`, or where a sample is scored all of the agent's runs, cut
+    by engine gates alone. parsed, searched: both kinds together, counted by their weights. nats: the entropy
+    gate.
     """
 
     weights: TokenWeights
     generated: _core.Runs
+    scored: _core.Runs
     gated: _core.Runs
     prompt: _core.Runs | None
     searched_generated: _core.Runs
     searched_prompt: _core.Runs | None
+    counted: _core.Runs
     parsed: _core.Runs
     searched: _core.Runs
     nats: float | None
@@ -54,21 +59,23 @@ class CorpusRuns:
         generated = backend.fold(corpus, None, progress)
         if len(generated) == 0:
             raise CorpusError(f"{corpus.path}: the corpus holds no token of an agent")
-        gated, nats = gated_runs(corpus, generated, gate, backend, progress)
+        scored, gated, nats = gated_runs(corpus, generated, gate, backend, progress)
         searched_generated = cut(gated)
+        counted = searched_generated if scored is generated else cut(generated)
+        of_agent = generated, scored, gated
         if not weights.prompt:
-            parts = generated, gated, None, searched_generated, None, generated, searched_generated
-            return cls(weights, *parts, nats)
+            searched = searched_generated, None, counted
+            return cls(weights, *of_agent, None, *searched, generated, searched_generated, nats)
         annotate(progress, "runs of prompts")
         prompt = backend.fold(corpus, None, progress, prompt=True)
         searched_prompt = cut(prompt)
         return cls(
             weights,
-            generated,
-            gated,
+            *of_agent,
             prompt,
             searched_generated,
             searched_prompt,
+            counted,
             _weighted(weights, generated, prompt),
             _weighted(weights, searched_generated, searched_prompt),
             nats,
@@ -79,19 +86,19 @@ class CorpusRuns:
 
         Places are occurrences in what the agent writes: a candidate that occurs only in prompts crosses none.
         The parse takes a latent wherever its text occurs. One that is certain in some places and a decision
-        in others would decide there all the same.
+        in others would decide there all the same. Where a sample is scored, its places stand for all.
         """
         if self.nats is None:
             return np.ones(len(candidates), dtype=np.bool_)
         tokens, offsets, *_ = candidates.to_arrays()
-        written = self.generated.count_occurrences(tokens, offsets)
+        written = self.scored.count_occurrences(tokens, offsets)
         crossing = written - self.gated.count_occurrences(tokens, offsets)
         within: NDArray[np.bool_] = crossing <= most * written
         return within
 
     def frequencies(self, segments: Segments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Occurrences of k segments in the runs, each counted once, and distinct tasks; int64 (k) each."""
-        runs = self.searched_generated
+        runs = self.counted
         if self.searched_prompt is not None:
             runs = _core.Runs.weighted([(runs, 1), (self.searched_prompt, 1)])
         return frequencies(runs, segments)

@@ -69,20 +69,25 @@ def _check_gates(nats: float, most: float) -> None:
 
 def gated_runs(
     corpus: Corpus, stretches: _core.Runs, gate: EntropyGate | None, backend: Backend, progress: Progress
-) -> tuple[_core.Runs, float | None]:
-    """The runs that candidates come from, and the gate in nats.
+) -> tuple[_core.Runs, _core.Runs, float | None]:
+    """The runs that have entropies; the same cut by the gate, which candidates come from; the gate in nats.
 
-    `stretches` are the runs without a gate. `progress` counts the tokens of each pass over the corpus.
+    `stretches` are the runs without a gate. All of them have entropies, unless a sample is scored. `progress`
+    counts the tokens of each pass over the corpus.
     """
     if gate is None:
-        return stretches, None
+        return stretches, stretches, None
     if corpus.teacher is not None:
         nats = gate.nats
         if nats is None:
             annotate(progress, "entropies")
             nats = EntropyDistribution.of(corpus, backend, progress).quantile(gate.quantile or 0.0)
         annotate(progress, "runs within the gate")
-        return backend.fold(corpus, nats, progress), nats
+        gated = backend.fold(corpus, nats, progress)
+        if corpus.teacher.share == 1:
+            return stretches, gated, nats
+        annotate(progress, "runs of the scored tasks")
+        return backend.fold(corpus, math.inf, progress), gated, nats  # no entropy is NaN there
     logger.warning(
         "the corpus is not scored: its n-gram entropy replaces a teacher's entropy; such gates cost tiny"
         " agents success (docs/howto/choose.md), so run lar score first"
@@ -91,4 +96,4 @@ def gated_runs(
     gated, nats = stretches.gated_by_ngrams((gate.quantile if is_quantile else gate.nats) or 0.0, is_quantile)
     if nats is None:
         raise CorpusError("no token of the agent has an entropy: the corpus is too small to gate")
-    return gated, nats
+    return stretches, gated, nats

@@ -398,6 +398,7 @@ def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpu
         passes += 1  # the latents' entropies
         if options.max_entropy is not None:
             passes += 2 if str(options.max_entropy).startswith("p") else 1
+            passes += corpus.teacher is not None and corpus.teacher.share < 1
     return passes
 
 
@@ -428,15 +429,18 @@ def _with_entropies(
 def _entropy_sums(
     vocabulary: LatentVocabulary, shard: Shard
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each of k latents the sum of the entropies within its uses, and their number; float64 (k) each."""
+    """For each of k latents the sum of the entropies within its uses, and their number; float64 (k) each.
+
+    Where a sample of the tasks is scored, other uses have no entropies, and are not counted.
+    """
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-    entropies = np.nan_to_num(entropies_of(shard).astype(np.float64), nan=0.0)
+    entropies = entropies_of(shard).astype(np.float64)
     # Only a unit's second and later tokens are predicted within the unit.
-    entropies[form.starts[:-1]] = 0.0
+    entropies[form.starts[:-1]] = np.nan
     used = form.action & (form.units >= vocabulary.base_size)
     latents = form.units[used] - vocabulary.base_size
-    totals = np.add.reduceat(entropies, form.starts[:-1])[used]
-    continued = np.maximum(np.diff(form.starts)[used] - 1, 0)  # two units may begin within one token
+    totals = np.add.reduceat(np.nan_to_num(entropies, nan=0.0), form.starts[:-1])[used]
+    continued = np.add.reduceat(~np.isnan(entropies), form.starts[:-1], dtype=np.int64)[used]
     sums = np.bincount(latents, weights=totals, minlength=vocabulary.size)
     numbers = np.bincount(latents, weights=continued, minlength=vocabulary.size)
     return sums.astype(np.float64), numbers.astype(np.float64)

@@ -47,12 +47,12 @@ class OneMachine:
         return map_shards(function, corpus, None, progress)
 
     def score(
-        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **loading: Any
+        self, corpus: Corpus, model: str | Path, *, overwrite: bool, progress: Progress, **options: Any
     ) -> Corpus:
         """See `Backend`."""
         from lar.scoring.score import score  # imports torch, which mining does not need
 
-        return score(corpus, model, overwrite=overwrite, progress=progress, **loading)
+        return score(corpus, model, overwrite=overwrite, progress=progress, **options)
 
     def fold(
         self,

@@ -24,6 +24,8 @@ from torch import Tensor
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend
 from lar.corpus.scores import LikelyTokens, Scores, TeacherRecord
+from lar.corpus.selection import InSample, Keep
+from lar.corpus.task_sample import sample_share
 from lar.corpus.windows import LEAST_LENGTH, windows
 from lar.errors import OptionError
 from lar.models.causal_lm import (
@@ -55,6 +57,7 @@ def score(
     batch_tokens: int | None = None,
     max_length: int | None = None,
     top_k: int | None = None,
+    most_tokens: int | None = None,
     dtype: str = "auto",
     device: str | None = None,
     overwrite: bool = False,
@@ -77,6 +80,9 @@ def score(
         top_k: store this many of the teacher's likeliest tokens before each of the agent's, for distillations
             with `cached_teacher` (6 k + 4 bytes each); None stores only the entropies (2 bytes each).
             Scores that are there are kept, unless they have fewer likely tokens than this.
+        most_tokens: score only a sample of about so many tokens, prompts included: whole tasks, `FEWEST` of
+            them at least (`lar.corpus.task_sample`). An entropy gate needs no more: see `lar.mine`. None:
+            all tasks. Scores of more tasks are kept, those of fewer are replaced.
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: replace the scores of another teacher, which are refused otherwise.
@@ -87,25 +93,25 @@ def score(
         CorpusError: the corpus is a selection, has the scores of another teacher, or holds out tasks that the
         model was trained on.
         TokenizerError: the model has fewer rows than the corpus's tokenizer has ids.
-        OptionError: a number is out of its range, a window is longer than the model's context, or another
-        process is writing to the corpus's folder.
+        OptionError: a number is out of its range, a window is longer than the model's context, another
+        process is writing to the corpus's folder, or `most_tokens` goes with `top_k`, which distillation
+        reads for all tasks.
     """
-    loading: dict[str, Any] = {
+    options: dict[str, Any] = {
         "batch_tokens": batch_tokens,
         "max_length": max_length,
         "top_k": top_k,
+        "most_tokens": most_tokens,
         "dtype": dtype,
         "device": device,
     }
     corpus = opened(Corpus, corpus, "lar.score(corpus, model)")
     check_tokenizer(model, corpus)
     check_model_unseen(corpus.held_out, model)
-    if (max_length or 0) >= LEAST_LENGTH:  # otherwise the windows are as long as the context at most
-        loading["longest"] = _longest_window(corpus, max_length or 0)
     if backend is not None:
-        return backend.score(corpus, model, overwrite=overwrite, progress=progress, **loading)
+        return backend.score(corpus, model, overwrite=overwrite, progress=progress, **options)
     with only_writer(corpus.path):
-        scorer = Scorer.load(model, base_size=corpus.manifest.base_size, **loading)
+        scorer = Scorer.load(model, **loading_for(corpus, **options))
         trained_tasks = trained_tasks_of(model)
         record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks)
         done = 0
@@ -113,10 +119,32 @@ def score(
             if store.is_scored(shard, record):
                 logger.info("%s: scored already", shard.path)
             else:
-                store.write(shard, scorer.score(shard, record.top_k, progress, done, corpus.num_tokens))
+                store.write(shard, scorer.score(shard, record, progress, done, corpus.num_tokens))
             done += len(shard.tokens)
             progress(done, corpus.num_tokens)
     return corpus
+
+
+def loading_for(
+    corpus: Corpus, *, most_tokens: int | None, max_length: int | None, top_k: int | None, **others: Any
+) -> dict[str, Any]:
+    """The arguments of `Scorer.load` for a corpus, from those of `score` that a backend gets.
+
+    Raises:
+        OptionError: `most_tokens` is not positive, or goes with `top_k`.
+    """
+    share = 1.0
+    if most_tokens is not None:
+        if top_k is not None:
+            raise OptionError("top_k is for distillation, which reads all tasks: leave most_tokens out")
+        if most_tokens < 1:
+            raise OptionError(f"most_tokens must be at least 1, not {most_tokens}")
+        share = sample_share(corpus, most_tokens)
+    # Without max_length, or with one that is refused, windows are as long as the context at most.
+    is_bounded = (max_length or 0) >= LEAST_LENGTH
+    longest = _longest_window(corpus, max_length, InSample(share)) if is_bounded else 0
+    of_corpus = {"base_size": corpus.manifest.base_size, "longest": longest, "share": share}
+    return {**others, **of_corpus, "max_length": max_length, "top_k": top_k}
 
 
 def entropies(logits: Tensor) -> Tensor:
@@ -140,14 +168,16 @@ class Scorer:
         batch_tokens: int,
         max_length: int | None,
         top_k: int | None = None,
+        share: float = 1.0,
     ) -> None:
-        """Take a model that is on its device; `score` describes the numbers."""
+        """Take a model that is on its device; `score` describes the numbers, `TeacherRecord` the share."""
         self.teacher = teacher.eval()
         self.head: Head = head_of(teacher, base_size)
         self.name = name
         self.batch_tokens = batch_tokens
         self.max_length = max_length
         self.top_k = top_k
+        self.share = share
 
     @classmethod
     def load(
@@ -161,6 +191,7 @@ class Scorer:
         device: str | None,
         top_k: int | None = None,
         longest: int = 0,
+        share: float = 1.0,
     ) -> "Scorer":
         """The scorer for the arguments of `score`, over the `base_size` ids of the corpus's tokenizer.
 
@@ -179,31 +210,36 @@ class Scorer:
         check_context(teacher, longest)
         name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
-        return cls(teacher, name, base_size, batch_tokens, max_length or context_length(teacher), top_k)
+        length = max_length or context_length(teacher)
+        return cls(teacher, name, base_size, batch_tokens, length, top_k, share)
 
     @cached_property
     def record(self) -> TeacherRecord:
-        """The record of this teacher, with the `top_k` that was asked for."""
+        """The record of this teacher, with the `top_k` and the `share` that were asked for."""
         return TeacherRecord(
             fingerprint=fingerprint(self.teacher),
             max_length=self.max_length,
             name=self.name,
             dtype=str(self.teacher.dtype).removeprefix("torch."),
             top_k=self.top_k and min(self.top_k, self.head.base_size),
+            share=self.share,
         )
 
     @torch.inference_mode()
     def score(
         self,
         shard: Shard,
-        top_k: int | None = None,
+        record: TeacherRecord,
         progress: Progress = silent,
         done: int = 0,
         total: int | None = None,
     ) -> Scores:
-        """The scores of a shard, with `top_k` likely tokens; `progress` goes on from `done` of `total`."""
-        scores = self._empty_scores(int(shard.action.sum()), top_k)
-        readings = list(_readings(shard, self.max_length))
+        """The scores of a shard, of the tasks and with the `top_k` of `record`, a claimed one.
+
+        `progress` goes on from `done` of `total`.
+        """
+        scores = self._empty_scores(int(shard.action.sum()), record.top_k)
+        readings = list(_readings(shard, self.max_length, record.has_scored))
         row_of = np.cumsum(shard.action) - 1
         read, to_read = 0, sum(len(reading.positions) for reading in readings)
         advice = f"lower batch_tokens (now {self.batch_tokens}), then max_length (now {self.max_length})"
@@ -268,8 +304,11 @@ class _Reading:
     scored: NDArray[np.int64]
 
 
-def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
-    for begin, end in pairwise(shard.offsets.tolist()):
+def _readings(shard: Shard, max_length: int | None, has_scored: Keep) -> Iterator[_Reading]:
+    """The windows of a shard, of the tasks that are scored."""
+    for task, (begin, end) in zip(shard.tasks, pairwise(shard.offsets.tolist()), strict=True):
+        if not has_scored(task):
+            continue
         action = shard.action[begin:end]
         for window in windows(action, max_length or len(action)):
             positions = window.positions()
@@ -277,9 +316,10 @@ def _readings(shard: Shard, max_length: int | None) -> Iterator[_Reading]:
             yield _Reading(begin + positions, scored)
 
 
-def _longest_window(corpus: Corpus, max_length: int) -> int:
+def _longest_window(corpus: Corpus, max_length: int | None, has_scored: Keep) -> int:
     shards = corpus.shards()
-    return max((len(one.positions) for shard in shards for one in _readings(shard, max_length)), default=0)
+    readings = (one for shard in shards for one in _readings(shard, max_length, has_scored))
+    return max((len(one.positions) for one in readings), default=0)
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[NDArray[np.int64]]:

@@ -34,9 +34,9 @@ def claim(
     the corpus's folder (`only_writer`).
 
     Returns:
-        The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So a
-        resumed run writes as many likely tokens as the files before it. Where all shards are scored, it has
-        their `dtype`.
+        The record: `teacher`, with the `top_k` and the `share` of the scores that are there if those are
+        larger. So a resumed run writes as many likely tokens as the files before it. Where all shards are
+        scored, it has their `dtype`. Scores of a smaller share are removed: the larger one has their tasks.
 
     Raises:
         CorpusError: the corpus is a selection, or has the scores of another teacher, or some of this one in
@@ -55,7 +55,10 @@ def claim(
         found = None
     if found is not None:
         trained_tasks |= corpus.teacher_tasks
-        teacher = replace(teacher, top_k=max(found.top_k or 0, teacher.top_k or 0) or None)
+        if teacher.share > found.share:
+            clear(corpus)
+        share, top_k = max(found.share, teacher.share), max(found.top_k or 0, teacher.top_k or 0)
+        teacher = replace(teacher, share=share, top_k=top_k or None)
         teacher = _with_dtype(corpus, teacher, found.dtype, overwrite=overwrite)
     for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
         leftover.unlink()

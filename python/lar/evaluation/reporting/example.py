@@ -54,7 +54,7 @@ class Example:
 def example(
     corpora: Mapping[str, Corpus], vocabulary: LatentVocabulary, tasks: frozenset[str]
 ) -> Example | None:
-    """A run of about median length at one of `tasks`, a successful one of a scored shard where there is one.
+    """A run of about median length at one of `tasks`, a successful one that is scored where there is one.
 
     None if the agent writes nothing in them.
     """
@@ -62,9 +62,8 @@ def example(
     for corpus in corpora.values():
         for shard in corpus.select(tasks.__contains__).shards():
             lengths = np.diff(shard.action_offsets).tolist()
-            scored = shard.action_entropy is not None
             found += [
-                ((scored, bool(shard.success[run])), length, shard, run)
+                ((_is_scored(shard, run), bool(shard.success[run])), length, shard, run)
                 for run, length in enumerate(lengths)
                 if length
             ]
@@ -79,6 +78,14 @@ def example(
     choices = [_one(shard, run) for _, _, shard, run in near]
     tools = [len(set(Turns.of(one, vocabulary.tokenizer).tools)) for one in choices]
     return _example(choices[tools.index(max(tools))], vocabulary)
+
+
+def _is_scored(shard: Shard, run: int) -> bool:
+    """Whether a trajectory of a shard has entropies: its task may not be in the sample that was scored."""
+    if (entropies := shard.action_entropy) is None:
+        return False
+    of_run = slice(*shard.action_offsets[run : run + 2].tolist())
+    return not np.isnan(entropies[of_run]).all()
 
 
 def _one(shard: Shard, run: int) -> Shard:
@@ -105,7 +112,7 @@ def _example(one: Shard, vocabulary: LatentVocabulary) -> Example:
         one.success[0],
         shown,
         all_turns=len(turns.starts),
-        scored=one.action_entropy is not None,
+        scored=_is_scored(one, 0),
     )
 
 

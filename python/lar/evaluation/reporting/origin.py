@@ -93,8 +93,8 @@ def student(folder: Path) -> dict[str, Any]:
 def commands(given: Given) -> list[str]:
     """The commands that gave what the report shows, as far as the folders record them."""
     corpus, found = given.first, []
-    if teacher := next((c.teacher for c in given.corpora.values() if c.teacher), None):
-        found.append(f"lar score {corpus} --model {shlex.quote(teacher.name)}")
+    if scored := next((c for c in given.corpora.values() if c.teacher), None):
+        found.append(_scoring(scored, corpus))
     # A vocabulary that was mined for the report alone comes from the report's own command, and of a sample.
     if (mining := given.vocabulary.mining) and not (given.is_mined and given.command):
         found.append(f"lar mine {corpus} {_mining_options(mining)} -o VOCABULARY")
@@ -104,6 +104,14 @@ def commands(given: Given) -> list[str]:
             f"lar distill {corpus} --model TEACHER --vocabulary VOCABULARY --options {options} -o STUDENT"
         )
     return [*found, *([given.command] if given.command else [])]
+
+
+def _scoring(corpus: Corpus, name: str) -> str:
+    """The command that scored a corpus, which is called `name`."""
+    teacher = corpus.teacher
+    command = f"lar score {name} --model {shlex.quote(teacher.name if teacher else 'MODEL')}"
+    # So many tokens give the same sample again.
+    return command if corpus.scored is corpus else f"{command} --most-tokens {corpus.scored.num_tokens}"
 
 
 def _mining_options(mining: Mapping[str, Any]) -> str:
@@ -141,7 +149,10 @@ def versions(given: Given) -> list[tuple[str, str]]:
         if corpus.own_split:
             rows.append((f"split of {name}", str(corpus.own_split)))
         if corpus.teacher:
-            rows.append((f"teacher of {name}", f"{corpus.teacher.name}, {corpus.teacher.fingerprint[:12]}"))
+            scored = "" if corpus.scored is corpus else f", on {len(corpus.scored.tasks):,} tasks"
+            rows.append(
+                (f"teacher of {name}", f"{corpus.teacher.name}, {corpus.teacher.fingerprint[:12]}{scored}")
+            )
     return rows
 
 

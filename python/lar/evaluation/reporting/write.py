@@ -12,6 +12,7 @@ from typing import Any
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
 from lar.corpus.selection import HOLD_OUT
+from lar.corpus.task_sample import sampled
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.reduction import check_same_tokenizer, corpora_of
 from lar.evaluation.reporting import page
@@ -20,7 +21,6 @@ from lar.evaluation.reporting.example import example
 from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.origin import Given, Missing
 from lar.evaluation.reporting.visible import visible
-from lar.evaluation.sample import sampled
 from lar.mining.mine import mine_sample
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_file
