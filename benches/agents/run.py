@@ -104,6 +104,7 @@ def _settings(options: argparse.Namespace, choice: Choice) -> Settings:
         adapt=None if options.adapted else AdaptOptions(**common, max_steps=adapt_steps),
         distill=DistillOptions(**common, max_steps=steps),
         sampling=Sampling(max_units=choice.max_units, temperature=options.temperature),
+        scored_tokens=choice.scored_tokens,
     )
 
 

@@ -41,7 +41,8 @@ class Settings:
 
     model: the base's folder. runs: at most so many are learnt from (None: all). tasks: of the split.
     adapt, distill: of the teacher and of every arm; adapt is None where the model is the teacher as it is.
-    sampling: of a turn. batch: episodes at once.
+    sampling: of a turn. batch: episodes at once. scored_tokens: of the sample of runs whose entropies are the
+    gates' (see `lar.score`); None: all runs are scored.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Settings:
     adapt: AdaptOptions | None
     distill: DistillOptions
     sampling: Sampling = field(default_factory=lambda: Sampling(max_units=256))
+    scored_tokens: int | None = None
 
 
 class Bench:
@@ -176,8 +178,16 @@ class Bench:
     def _scored(self, data: str) -> lar.Corpus:
         """The runs, scored by the base, in a folder of their own: other gates need them without scores."""
         corpus = self._built(data, f"{data}-scored")
-        length, device = self.settings.distill.max_length, self.settings.distill.device
-        return lar.score(corpus, self.teacher, max_length=length, device=device, progress=self._progress)
+        common = self.settings.distill
+        return lar.score(
+            corpus,
+            self.teacher,
+            max_length=common.max_length,
+            most_tokens=self.settings.scored_tokens,
+            dtype=common.dtype,
+            device=common.device,
+            progress=self._progress,
+        )
 
     def _built(self, data: str, name: str) -> lar.Corpus:
         folder = self.folder / "corpora" / name

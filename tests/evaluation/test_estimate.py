@@ -1,7 +1,9 @@
 """The estimate before any training: usage against brute force, the curve against `lar.evaluate`, the bill."""
 
 import json
+import random
 import re
+import statistics
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -9,13 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lar
 from lar.cli.estimate import command
+from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
-from lar.evaluation.estimate import ENOUGH, Estimate, Point, estimate
+from lar.evaluation.estimate import ENOUGH, FOLDS, Estimate, Point, _splits, estimate
 from lar.evaluation.money import Machine, Prices, realised
 from lar.evaluation.recommendation import found_in_words
 from lar.evaluation.training_cost import tokens_read, training_cost
@@ -75,13 +78,43 @@ def test_usage_is_what_a_count_by_hand_gives(corpus, vocabulary):
 def test_each_split_is_what_evaluate_gives(corpus, options):
     found = estimate(corpus, sizes=[4], splits=2, probes=False, **options)
     [point] = found.points
-    for seed, split in enumerate(point.splits):
-        train, held = corpus.split(0.2, seed)
+    for (train, held), split in zip(_splits(corpus, 2), point.splits, strict=True):
         [vocabulary] = mine_each(train, [4], **options)
         total = lar.evaluate(held, vocabulary).total
         assert split.base.generated == total.base_tokens
         assert split.units.generated == total.units
         assert split.prompt_reduction == pytest.approx(total.prompt_reduction)
+
+
+@settings(max_examples=20)
+@given(st.sets(st.text(max_size=4), min_size=FOLDS, max_size=23), st.integers(1, 12))
+def test_splits_hold_each_task_out_once_before_any_again(tokenizer, names, number):
+    corpus = Corpus.build([replace(toy.trajectory(0), id=name, task=name) for name in names], tokenizer)
+    sides = [(train.tasks, held.tasks) for train, held in _splits(corpus, number)]
+    assert len(sides) == number
+    for train, held in sides:
+        assert held
+        assert (train | held, train & held) == (corpus.tasks, set())
+    for first in range(0, number, FOLDS):
+        out = [task for _, held in sides[first : first + FOLDS] for task in held]
+        assert len(set(out)) == len(out)
+        assert len(out) == len(corpus.tasks) or first + FOLDS > number
+
+
+def test_a_long_run_counts_by_its_tokens(tokenizer):
+    """Its text recurs nowhere, so that nothing of it is saved: the median split would not show that."""
+    chance = random.Random(0)
+    logs = toy.trajectories(25)
+    words = " ".join(str(chance.random()) for _ in range(2000))
+    last = {"role": "assistant", "content": words}
+    logs[7] = replace(logs[7], messages=[*logs[7].messages, {"role": "user", "content": "More."}, last])
+    corpus = Corpus.build(logs, tokenizer)
+    found = estimate(corpus, sizes=[8], probes=False)
+    [point] = found.points
+    assert point.measured.base == base_usage(corpus).base
+    saved = point.measured.base.generated - point.measured.units.generated
+    assert point.usage.base.generated - point.usage.units.generated == pytest.approx(saved, abs=1)
+    assert point.reduction < 0.5 * statistics.median(point.reductions)
 
 
 def test_the_tokens_of_a_row_are_those_of_all_runs_less_its_percentages(corpus):
@@ -178,7 +211,7 @@ def test_what_the_chat_template_leaves_out_is_named_beside_what_is_saved(tokeniz
 
 
 def test_where_fewer_latents_are_found_than_asked_for_their_number_is_named(corpus):
-    sides = [corpus.split(0.2, seed)[0] for seed in range(2)]
+    sides = [train for train, _ in _splits(corpus, 2)]
     mined = [vocabulary.size for side in sides for vocabulary in mine_each(side, [500])]
     mean = sum(mined) / 2
     assert 0 < mean < 400

@@ -14,9 +14,9 @@ from lar.corpus.task_sample import sampled, tokens_by_task
 from lar.errors import OptionError, TrajectoryError
 from lar.evaluation import minings
 from lar.evaluation import sample as sampling
-from lar.evaluation.estimate import PROBED, estimate
+from lar.evaluation.estimate import PROBED, _splits, estimate
 from lar.evaluation.sample import Sample, _Kept, _ratio
-from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage
+from lar.evaluation.usage import Tokens, Usage, base_tokens_by_task, base_usage
 from lar.mining.entropy_gate import USUAL_GATE
 from lar.trajectories import Trajectory
 from testing import toy
@@ -135,8 +135,8 @@ def test_probes_stand_beside_the_same_splits(corpus):
     found = estimate(corpus, sizes=[2, 8], splits=3)
     for probe in (found.half, found.gated):
         assert probe.beside == found.recommended.splits[:PROBED]
-        mean = sum(split.reduction for split in probe.beside) / PROBED
-        assert probe.reduction - probe.difference == pytest.approx(mean)
+        beside = sum(probe.beside, Usage()).reduction
+        assert probe.reduction - probe.difference == pytest.approx(beside)
         assert [split.base for split in probe.splits] == [split.base for split in probe.beside]
     assert found.gated.gate == USUAL_GATE
     by_hand = estimate(corpus, sizes=[found.recommended.size], splits=PROBED, entropy_gates=[USUAL_GATE])
@@ -155,7 +155,7 @@ def test_half_of_the_mined_tasks_are_mined_for_the_probe_of_half(corpus, monkeyp
 
     monkeypatch.setattr(minings, "mine_each", watched)
     estimate(corpus, sizes=[2], splits=1)
-    train = frozenset(corpus.split(0.2)[0].tasks)
+    train = frozenset(_splits(corpus, 1)[0][0].tasks)
     (half,) = {tasks for gate, tasks in mined if gate is None} - {train, frozenset(corpus.tasks)}
     assert half < train
     assert 0.3 < len(half) / len(train) < 0.7

@@ -16,7 +16,7 @@ class Choice:
     """A world, and the sizes of its runs and turns.
 
     max_length: base tokens of a training window. max_units: limit of a turn. adapt_steps, steps: of the
-    teacher and of an arm; a step is one window.
+    teacher and of an arm; a step is one window. scored_tokens: see `Settings`.
     """
 
     make: Callable[[Path, Tokenizer], World]
@@ -24,12 +24,18 @@ class Choice:
     max_units: int
     adapt_steps: int
     steps: int
+    scored_tokens: int | None = None
 
 
 WORLDS = {
     "search_qa": Choice(SearchQA, max_length=1024, max_units=192, adapt_steps=600, steps=600),
     "tau2_telecom": Choice(
-        lambda shared, _: Telecom(shared), max_length=2048, max_units=96, adapt_steps=400, steps=300
+        lambda shared, _: Telecom(shared),
+        max_length=2048,
+        max_units=96,
+        adapt_steps=400,
+        steps=300,
+        scored_tokens=300_000,  # of 5.1 M in runs of one script
     ),
     "code_mbpp": Choice(
         lambda shared, _: Code(shared, "mbpp"), max_length=2048, max_units=512, adapt_steps=400, steps=300

@@ -112,6 +112,18 @@ class InSample:
 
 
 @dataclass(frozen=True)
+class Among:
+    """Whether a task is among some, or with `is_among` False is not."""
+
+    tasks: frozenset[str]
+    is_among: bool
+
+    def __call__(self, task: str) -> bool:
+        """Whether `task` is selected."""
+        return (task in self.tasks) == self.is_among
+
+
+@dataclass(frozen=True)
 class Both:
     """Whether a task is in two selections."""
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.corpus.dominant_task import dominant_task
-from lar.corpus.selection import HOLD_OUT, OnSide
+from lar.corpus.selection import HOLD_OUT, Among, OnSide, place_of
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.minings import Job, Minings, without_warnings
 from lar.evaluation.recommendation import in_words
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 CALL = "lar.estimate(corpus)"
 # A smaller size is named beside the recommended one when it saves this share of what that one saves.
 ENOUGH = 0.9
+# Parts of the tasks, of which a split holds one out.
+FOLDS = round(1 / HOLD_OUT)
 # Splits on which that gate and half as many tasks are tried, beside the full mining of the same splits.
 PROBED = 2
 _HALF_SEED = -2  # another one than those of splits and samples
@@ -62,28 +64,29 @@ class Point:
         return tuple(split.reduction for split in self.splits)
 
     @property
+    def measured(self) -> Usage:
+        """The usage of all splits together: of each task once, where they are `FOLDS`, or a multiple."""
+        return sum(self.splits, Usage())
+
+    @property
     def reduction(self) -> float:
-        """The median over the splits."""
-        return self._median("generated")
+        """That of what the agent writes in all splits together.
+
+        So a task counts by its tokens: a mean or a median over the splits would count a long run's less.
+        """
+        return self.measured.reduction
 
     @property
     def prompt_reduction(self) -> float:
-        """The median reduction of what the agent reads."""
-        return self._median("prompt")
+        """The same of what the agent reads."""
+        return self.measured.prompt_reduction
 
     @property
     def usage(self) -> Usage:
-        """The usage of all logs, each run once: their base tokens, less the median reductions.
-
-        A run is held out in several splits or in none, so the splits' own tokens are not those of the logs.
-        """
-        tokens = asdict(self.base.base)
-        units = {name: round(count * (1 - self._median(name))) for name, count in tokens.items()}
+        """The usage of all logs, each run once: their base tokens, less the reductions that were measured."""
+        tokens, measured = asdict(self.base.base), self.measured
+        units = {name: round(count * (1 - measured.reduction_of(name))) for name, count in tokens.items()}
         return replace(self.base, units=Tokens(**units))
-
-    def _median(self, name: str) -> float:
-        """The median reduction of a field of `Tokens` over the splits."""
-        return statistics.median(split.reduction_of(name) for split in self.splits)
 
     def to_dict(self) -> dict[str, Any]:
         """The point as JSON-ready values; tokens are those of a run, on average."""
@@ -116,13 +119,13 @@ class Probe:
 
     @property
     def reduction(self) -> float:
-        """The mean over the splits."""
-        return statistics.fmean(split.reduction for split in self.splits)
+        """That of what the agent writes in all of these splits together."""
+        return sum(self.splits, Usage()).reduction
 
     @property
     def difference(self) -> float:
         """What the reduction is more than that of the curve, on the same splits."""
-        return self.reduction - statistics.fmean(split.reduction for split in self.beside)
+        return self.reduction - sum(self.beside, Usage()).reduction
 
     def to_dict(self) -> dict[str, Any]:
         """The probe as JSON-ready values."""
@@ -241,10 +244,11 @@ def estimate(
 ) -> Estimate:
     """Mine vocabularies of several sizes and gates on four fifths of the tasks, and measure the others.
 
-    This is done for `splits` different splits; their spread shows how far to trust a figure. All tasks are
-    mined once more to count the latents' uses: so of logs that are no sample, the recommended size is the
-    one that `lar.mine` takes of `sizes`. No model is needed. A corpus of more than `most_tokens` tokens is
-    sampled by whole tasks; more logs usually save more, so a sample's percentages are on the careful side.
+    This is done for `splits` different splits; their spread shows how far to trust a figure. With five, each
+    task is measured once. All tasks are mined once more to count the latents' uses: so of logs that are no
+    sample, the recommended size is the one that `lar.mine` takes of `sizes`. No model is needed. A corpus of
+    more than `most_tokens` tokens is sampled by whole tasks; more logs usually save more, so a sample's
+    percentages are on the careful side.
     The tokens of a run are those of all logs: what a sample has of each kind, times the tokens of all logs by
     those of the sample, over all runs. So a few long runs that the sample has or lacks do not move them.
 
@@ -254,7 +258,8 @@ def estimate(
         sizes: numbers of latents, in any order.
         entropy_gates: see `MiningOptions.max_entropy`; the first one is that of the recommendation, and equal
             ones are mined once.
-        splits: the number of splits, at least one.
+        splits: the number of splits, at least one. The tasks are divided into `FOLDS` parts, of which each
+            split holds one out; a sixth split begins with another division.
         most_tokens: the most tokens of a sample that is taken here, prompts included; but it has at least
             `FEWEST` tasks.
         probes: whether to mine the recommended size twice more, on `PROBED` of the splits: on half
@@ -370,24 +375,23 @@ def _probe(
 
 
 def _splits(corpus: Corpus, number: int) -> list[tuple[Corpus, Corpus]]:
-    """The first `number` splits with tasks on both sides.
+    """The first `number` splits, as pairs of training and held-out tasks.
 
     Raises:
-        CorpusError: there are fewer than five tasks, or they are too few for so many splits.
+        CorpusError: there are fewer than `FOLDS` tasks.
     """
     tasks = len(corpus.tasks)
-    if tasks < 1 / HOLD_OUT:
+    if tasks < FOLDS:
         number_of = f"{tasks} task is" if tasks == 1 else f"{tasks} tasks are"
         raise CorpusError(
-            f"{number_of} too few to hold some out: an estimate needs at least 5. If the logs have more, name"
-            " their field with --task-key"
+            f"{number_of} too few to hold some out: an estimate needs at least {FOLDS}. If the logs have"
+            " more, name their field with --task-key"
         )
     found: list[tuple[Corpus, Corpus]] = []
-    for seed in range(10 * number):
-        try:
-            found.append(corpus.split(HOLD_OUT, seed))
-        except CorpusError:
-            continue  # all tasks on one side: possible with few tasks
-        if len(found) == number:
-            return found
-    raise CorpusError(f"{tasks} tasks are too few for {number} splits")
+    for split in range(number):
+        seed, fold = divmod(split, FOLDS)
+        ordered = sorted((place_of(task, seed), task) for task in corpus.tasks)
+        held_out = frozenset(task for _, task in ordered[fold::FOLDS])
+        train, held = (corpus.select(Among(held_out, is_among=side)) for side in (False, True))
+        found.append((train, held))
+    return found
