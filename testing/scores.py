@@ -1,7 +1,6 @@
 """Made-up scores, for tests of what reads them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +24,10 @@ def score_with(
     `share`: of a sample of the tasks, see `TeacherRecord`; the others' entropies are NaN.
     """
     store.clear(corpus)
-    record = store.claim(corpus, replace(teacher, share=share), overwrite=True)
+    record = store.claim(corpus, teacher, overwrite=True, share=share)
     for shard in corpus.shards():
         scored = np.array([record.has_scored(task) for task in shard.tasks], dtype=np.bool_)
         of_shard = np.where(np.repeat(scored, np.diff(shard.offsets)), entropies(shard), np.nan)
         found = of_shard.astype(np.float16)[shard.action]
-        store.write(shard, Scores(teacher.identity, found, None))
+        store.write(shard, Scores(teacher.identity, found, None, share))
     return corpus

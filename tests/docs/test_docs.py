@@ -153,8 +153,9 @@ def test_lists_are_parted_from_paragraphs_but_not_in_code(pages):
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_a_network(tmp_path):
     pytest.importorskip("mkdocs", reason="needs the extra docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")],
+        [*command, str(tmp_path / "site")],
         cwd=ROOT,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,

@@ -1,17 +1,22 @@
 """Scores of a sample of the tasks: they equal those of all tasks there, and mining counts in all tasks."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lar.corpus import Corpus
+from lar.corpus.selection import InSample
 from lar.corpus.task_sample import FEWEST, sample_share, tokens_by_task
-from lar.errors import OptionError
+from lar.errors import CorpusError, OptionError
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
+from lar.scoring import score as scoring
+from lar.scoring import store
 from lar.scoring.distribution import entropy_quantiles
 from lar.scoring.score import score
 from testing import tiny, toy
@@ -80,9 +85,72 @@ def test_a_stopped_run_goes_on_with_its_sample(corpus, model):
     np.testing.assert_array_equal(entropies(corpus), before)
 
 
+def test_a_stopped_run_keeps_its_sample_until_another_is_asked_for(corpus, model):
+    """Without an option it goes on; it does not begin with all tasks, nor keep to them."""
+    files = [corpus.path / "teacher" / part.file for part in corpus.manifest.parts]
+    score(corpus, model, most_tokens=1)
+    few = entropies(corpus)
+    files[-1].unlink()
+    score(corpus, model)
+    assert len(corpus.scored.tasks) == FEWEST
+    np.testing.assert_array_equal(entropies(corpus), few)
+    score(corpus, model)  # it is finished, so now all tasks are wanted
+    assert corpus.scored is corpus
+    files[-1].unlink()
+    score(corpus, model, most_tokens=1)
+    assert len(corpus.scored.tasks) == FEWEST
+    assert corpus.is_scored
+
+
+def test_a_larger_sample_keeps_what_is_scored(corpus, model, monkeypatch):
+    score(corpus, model, most_tokens=1)
+    first = frozenset(corpus.scored.tasks)
+    monkeypatch.setattr(store, "write", stopped_after(1))
+    with pytest.raises(KeyboardInterrupt):
+        score(corpus, model)
+    monkeypatch.undo()
+    assert not corpus.is_scored
+    with pytest.raises(CorpusError, match="has not finished"):
+        mine(corpus, size=4, max_entropy=1.0)
+    read, readings = [], scoring._readings
+
+    def watched(shard, length, keep):
+        read.extend(filter(keep, shard.tasks))
+        return readings(shard, length, keep)
+
+    monkeypatch.setattr(scoring, "_readings", watched)
+    score(corpus, model)
+    assert corpus.is_scored
+    assert read
+    assert first.isdisjoint(read)
+
+
+def stopped_after(number):
+    """`store.write`, which is killed before it writes more shards than `number`."""
+    write, written = store.write, []
+
+    def killed(shard, scores):
+        if len(written) == number:
+            raise KeyboardInterrupt
+        written.append(shard.path)
+        write(shard, scores)
+
+    return killed
+
+
+def test_a_sample_that_was_scored_in_another_dtype_is_not_mixed(corpus, tokenizer):
+    score(corpus, tiny.model(tokenizer.base_size), most_tokens=1)
+    narrow = tiny.model(tokenizer.base_size).to(torch.bfloat16)
+    with pytest.raises(CorpusError, match="scored in part, in float32"):
+        score(corpus, narrow)
+    assert len(corpus.scored.tasks) == FEWEST
+
+
 def test_the_tokens_of_a_sample_give_the_same_sample(corpus, model):
-    score(corpus, model, most_tokens=corpus.num_tokens * 3 // 4)
-    assert sample_share(corpus, corpus.scored.num_tokens) == corpus.teacher.share
+    split = corpus.with_split(0.4)
+    score(split, model, most_tokens=split.training.num_tokens * 3 // 4)
+    assert sample_share(split.training, split.training.scored.num_tokens) == split.teacher.share
+    assert FEWEST <= len(split.training.scored.tasks) < len(split.training.tasks)
 
 
 def test_quantiles_are_of_the_sample(corpus, model):
@@ -137,6 +205,29 @@ def occurrences(corpus, latent, gate):
                 crossing += bool((within > gate).any())
                 tasks.add(task)
     return total, len(tasks), scored, crossing
+
+
+def test_what_no_scored_task_has_is_not_judged(tokenizer, tmp_path):
+    """Neither by way of the prompts; but a latent that is updated stays."""
+    keep, last = InSample(0.5), "Anything else to look up, dear user?"
+    logs = [one if keep(one.task) else with_last(one, last) for one in toy.trajectories(2 * TASKS)]
+    corpus = Corpus.build(logs, tokenizer, tmp_path / "corpus")
+    score_with(corpus, lambda shard: np.full(len(shard.tokens), 5.0), share=0.5)
+    found = mine(corpus, size=12, max_entropy=1.0, prompt_weight=0.1)
+    assert all(latent.uses == 0 for latent in found.latents)
+    score_with(corpus, lambda shard: np.zeros(len(shard.tokens)))
+    before = mine(corpus, size=40, max_entropy=1.0)
+    score_with(corpus, lambda shard: np.zeros(len(shard.tokens)), share=0.5)
+    unseen = [latent for latent in before.latents if latent.text in last and latent.uses]
+    assert unseen
+    after = {latent.tokens: latent.id for latent in mine(corpus, update=before).latents}
+    assert all(after.get(latent.tokens) == latent.id for latent in unseen)
+
+
+def with_last(run, text):
+    """The run with a text that the user asks for and the agent writes."""
+    said = [{"role": role, "content": text} for role in ("user", "assistant")]
+    return replace(run, messages=[*run.messages, *said])
 
 
 def mean_entropy(corpus, vocabulary, latent):

@@ -103,7 +103,10 @@ def _print_short(found: "Estimate") -> None:
 
 def _print_choice(found: "Estimate") -> None:
     print_prose(in_words(found))
-    by = f"the entropies of {found.teacher}" if found.teacher else "the n-gram entropy of these logs"
+    by = "the n-gram entropy of these logs"
+    if found.teacher:
+        few = f" on {found.scored_tasks:,} of these tasks" if found.scored_tasks < found.tasks else ""
+        by = f"the entropies of {found.teacher}{few}"
     if found.gated is not None:
         saved = found.gated.reduction
         gate = "a gate" if found.teacher else "a gate by a model's entropies (lar score)"
@@ -134,7 +137,7 @@ def _print_more(found: "Estimate") -> None:
         )
     print_prose(
         f"A trained agent may save less than its logs could: {_SOURCE} {REALISED[0]:.0%} of that in the worse"
-        f" of two trainings (docs/evidence.md). So {best.size} latents may save"
+        f" of two trainings (docs/howto/estimate.md). So {best.size} latents may save"
         f" {REALISED[0] * best.reduction:.1%}, or less still. The success of a pretrained model was measured"
         f" with {_MEASURED} latents: it was kept in one world and lost in another. Measure it against a"
         " control (docs/howto/success.md)."

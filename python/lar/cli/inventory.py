@@ -12,7 +12,7 @@ from lar.cli.reading import is_trajectories, number_of_trajectories
 from lar.cli.run import RUN_FILE, STAGES, again
 from lar.corpus import Corpus
 from lar.corpus.manifest import MANIFEST_FILE, Manifest
-from lar.corpus.scores import TeacherRecord, scores_file
+from lar.corpus.scores import TeacherRecord, are_scored
 from lar.corpus.selection import Split
 from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
 from lar.errors import LarError
@@ -161,13 +161,15 @@ def _read_corpus(found: Found) -> None:
         "format_version": manifest.format_version,
     }
     if (teacher := TeacherRecord.read(found.path)) is not None:
-        done = sum(scores_file(found.path / part.file).exists() for part in manifest.parts)
+        done = sum(are_scored(found.path / part.file, teacher.share) for part in manifest.parts)
         whole = manifest.complete and done == len(manifest.parts)
         found.facts["teacher"] = {**asdict(teacher), "state": COMPLETE if whole else STOPPED}
         found.keys["model"] = teacher.fingerprint
     found.keys["tokenizer"] = manifest.tokenizer_fingerprint
     if manifest.complete:
         found.task_names = frozenset(Corpus.load(found.path).tasks)
+        if teacher is not None:
+            found.facts["teacher"]["tasks"] = sum(map(teacher.has_scored, found.task_names))
         found.tasks = frozenset(map(task_digest, found.task_names))
 
 

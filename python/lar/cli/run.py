@@ -53,6 +53,11 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 @click.option("--size", type=click.IntRange(1), help="The largest number of latents, see lar mine.")
 @click.option("--max-entropy", metavar="NATS|pN", help="The entropy gate, see lar mine.  [default: no gate]")
 @click.option(
+    "--most-tokens",
+    type=click.IntRange(1),
+    help="For --max-entropy: score only a sample of about so many tokens, see lar score.  [default: all]",
+)
+@click.option(
     "--options",
     "options_file",
     type=EXISTING_PATH,
@@ -91,6 +96,8 @@ def command(
     file = options["options_file"]
     training = DistillOptions() if file is None else DistillOptions.from_file(file)
     scored = until == "score" or options["max_entropy"] is not None or training.cached_teacher
+    if options["most_tokens"] is not None and (not scored or training.cached_teacher):
+        raise OptionError("--most-tokens is for --max-entropy: distill's cached_teacher reads all tasks")
     chosen = [name for name in STAGES[: STAGES.index(until) + 1] if name != "score" or scored]
     if not {"score", *STAGES[STAGES.index("distill") :]}.isdisjoint(chosen):
         needs_train_extra()
@@ -220,7 +227,12 @@ class _Run:
                 *("corpus", at / "trajectories.parquet", "--tokenizer", self.model, *split),
                 *("-o", at / "corpus"),
             ],
-            "score": ["score", at / "corpus", *model, *self._given("device", "dtype"), *self._likely()],
+            "score": [
+                *("score", at / "corpus"),
+                *model,
+                *self._likely(),
+                *self._given("most_tokens", "device", "dtype"),
+            ],
             "mine": ["mine", at / "corpus", *self._given("size", "max_entropy"), "-o", at / "vocabulary"],
             "distill": [
                 *self._distill(self.options["options_file"]),

@@ -90,7 +90,7 @@ def _fact(name: str, value: Any) -> str:
         return f"hold out {value['hold_out']:g} (seed {value['seed']})"
     if name == "teacher" and isinstance(value, dict):
         stopped = "" if value["state"] == "complete" else " (stopped: run lar score again)"
-        part = "" if value["share"] == 1 else f"a sample of {value['share']:.2g} of the tasks "
+        part = "" if value["share"] == 1 else f"a sample of {value['tasks']:,} tasks "
         return f"{part}scored by {value['name']}{stopped}"
     label = name.replace("_", " ")
     if isinstance(value, list):
@@ -219,8 +219,6 @@ def _from_a_corpus(chosen: "Found", vocabularies: list["Found"]) -> list["Comman
         if chosen.facts["teacher"]["state"] == STOPPED:
             windows = corpus.teacher.max_length
             flags = () if windows is None else ("--max-length", str(windows))
-            if corpus.scored is not corpus:  # so many tokens give the same sample again
-                flags = (*flags, "--most-tokens", str(corpus.scored.num_tokens))
             return [("lar", "score", chosen.path, "--model", model, *flags)]
         return next_step.after_score(corpus)
     return next_step.after_corpus(corpus, Path(model))

@@ -15,7 +15,7 @@ from lar.corpus.scores import Scores, TeacherRecord
 from lar.corpus.shards import read_shard
 from lar.models.trained_tasks import trained_tasks_of
 from lar.scoring import store
-from lar.scoring.score import Scorer, loading_for
+from lar.scoring.score import Scorer, loading_for, share_for
 from lar.utils.files import only_writer
 from lar.utils.progress import Progress, silent
 
@@ -23,17 +23,26 @@ from lar.utils.progress import Progress, silent
 def score(
     corpus: Corpus, model: str, options: dict[str, Any], *, overwrite: bool, progress: Progress = silent
 ) -> Corpus:
-    """Score the corpus as `lar.score` does; `options` are its other arguments, see `loading_for`."""
+    """Score the corpus as `lar.score` does; `options` are its other arguments."""
     with only_writer(corpus.path):
-        return _score(corpus, model, loading_for(corpus, **options), overwrite=overwrite, progress=progress)
+        share = share_for(corpus, options.pop("most_tokens"), options["top_k"])
+        loading = loading_for(corpus, share, **options)
+        return _score(corpus, model, loading, share, overwrite=overwrite, progress=progress)
 
 
 def _score(
-    corpus: Corpus, model: str, loading: dict[str, Any], *, overwrite: bool, progress: Progress
+    corpus: Corpus,
+    model: str,
+    loading: dict[str, Any],
+    share: float | None,
+    *,
+    overwrite: bool,
+    progress: Progress,
 ) -> Corpus:
     teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
     described = result(teachers[0].record.remote())
-    record = store.claim(corpus, described, overwrite=overwrite, trained_tasks=trained_tasks_of(model))
+    trained_tasks = trained_tasks_of(model)
+    record = store.claim(corpus, described, overwrite=overwrite, share=share, trained_tasks=trained_tasks)
     files = [file.path.absolute() for file in corpus.shard_files()]
     left = [file for file in files if not store.is_scored(read_shard(file), record)]
     done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)

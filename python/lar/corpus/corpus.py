@@ -21,7 +21,7 @@ from lar.corpus.backend import Backend
 from lar.corpus.building import build_folder
 from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
-from lar.corpus.scores import TeacherRecord, scores_file, teacher_tasks
+from lar.corpus.scores import TeacherRecord, are_scored, teacher_tasks
 from lar.corpus.selection import Both, InSample, Keep, OnSide, Split, split_in
 from lar.corpus.shards import Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
@@ -484,8 +484,9 @@ class Corpus:
 
     @property
     def is_scored(self) -> bool:
-        """Whether each shard of the folder has scores (of a sample's, too): False until `lar.score` ends."""
-        return all(scores_file(self.path / part.file).exists() for part in self.manifest.parts)
+        """Whether each shard of the folder has the scores that were asked for last."""
+        share = 1.0 if (teacher := TeacherRecord.read(self.path)) is None else teacher.share
+        return all(are_scored(self.path / part.file, share) for part in self.manifest.parts)
 
     @property
     def teacher_tasks(self) -> frozenset[str]:

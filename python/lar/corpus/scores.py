@@ -54,7 +54,7 @@ class TeacherRecord:
     dtype: str
     top_k: int | None  # likely tokens in each of the corpus's files; None: entropies alone
     split: Split | None = None  # of the corpus when it was scored; both of its sides are scored
-    share: float = 1.0  # scored are the tasks with places below it (`lar.corpus.task_sample`); 1.0: all
+    share: float = 1.0  # scored are the tasks with places below it (`InSample`); 1.0: all
 
     def has_scored(self, task: str) -> bool:
         """Whether a task's trajectories are scored: those of other tasks have NaN entropies."""
@@ -112,6 +112,7 @@ class Scores:
     teacher: TeacherIdentity
     entropy: NDArray[np.float16]  # (a) nats
     likely: LikelyTokens | None
+    share: float = 1.0  # as in `TeacherRecord`; it may be larger than the record's
 
     @property
     def top_k(self) -> int | None:
@@ -130,7 +131,7 @@ def write_scores(shard_file: Path, digest: str, scores: Scores) -> None:
     if scores.likely is not None:
         ids, logprob, tail = scores.likely
         columns += [_rows_of(ids), _rows_of(logprob), pa.array(tail)]
-    made_of = {**scores.teacher._asdict(), "shard": digest}
+    made_of = {**scores.teacher._asdict(), "shard": digest, "share": scores.share}
     schema = _schema(scores.top_k or 0).with_metadata({_KEY: json.dumps(made_of).encode()})
     with (
         atomic_file(scores_file(shard_file)) as temporary,
@@ -138,6 +139,18 @@ def write_scores(shard_file: Path, digest: str, scores: Scores) -> None:
         pa.ipc.new_file(sink, schema) as out,
     ):
         out.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def are_scored(shard_file: Path, share: float) -> bool:
+    """Whether a shard has scores of the tasks with places below `share`; what they are is not checked."""
+    try:
+        with pa.memory_map(str(scores_file(shard_file))) as source:
+            made_of = json.loads((pa.ipc.open_file(source).schema.metadata or {}).get(_KEY, b"{}"))
+    except FileNotFoundError:
+        return False
+    except (pa.ArrowException, OSError, ValueError, RecursionError):
+        return True  # broken: an error where they are read
+    return not isinstance(made_of, dict) or float(made_of.get("share", 1.0)) >= share
 
 
 def read_scores(shard_file: Path, digest: str, rows: int) -> Scores | None:
@@ -178,11 +191,11 @@ def _scores(batch: Any, made_of: Mapping[str, Any], digest: str, rows: int) -> S
     if batch.num_rows != rows:
         raise CorpusError(f"broken scores ({batch.num_rows} rows for {rows} of the agent's tokens)")
     teacher = TeacherIdentity(str(made_of.get("fingerprint")), made_of.get("max_length"))
-    entropy = batch.column("entropy").to_numpy()
+    entropy, share = batch.column("entropy").to_numpy(), float(made_of.get("share", 1.0))
     if not top_k:
-        return Scores(teacher, entropy, None)
+        return Scores(teacher, entropy, None, share)
     ids, logprob = (batch.column(name).values.to_numpy().reshape(-1, top_k) for name in ("ids", "logprob"))
-    return Scores(teacher, entropy, LikelyTokens(ids, logprob, batch.column("tail").to_numpy()))
+    return Scores(teacher, entropy, LikelyTokens(ids, logprob, batch.column("tail").to_numpy()), share)
 
 
 def _schema(top_k: int) -> Any:

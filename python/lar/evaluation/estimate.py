@@ -205,6 +205,11 @@ class Estimate:
         return self.whole.corpus.manifest.unwritten.share
 
     @property
+    def scored_tasks(self) -> int:
+        """How many of the measured tasks `teacher` has scored."""
+        return len(self.whole.corpus.scored.tasks)
+
+    @property
     def is_sample(self) -> bool:
         """Whether some tasks were not measured."""
         return self.tasks < self.whole.tasks

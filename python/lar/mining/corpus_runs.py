@@ -81,12 +81,15 @@ class CorpusRuns:
             nats,
         )
 
-    def within_gate(self, candidates: _core.Candidates, most: float) -> NDArray[np.bool_]:
+    def within_gate(
+        self, candidates: _core.Candidates, most: float, *, is_held: bool = False
+    ) -> NDArray[np.bool_]:
         """Which of n candidates cross the entropy gate in at most the share `most` of their places; bool (n).
 
         Places are occurrences in what the agent writes: a candidate that occurs only in prompts crosses none.
         The parse takes a latent wherever its text occurs. One that is certain in some places and a decision
-        in others would decide there all the same. Where a sample is scored, its places stand for all.
+        in others would decide there all the same. Where a sample is scored, its places stand for all. What is
+        written outside of it alone is not judged: False, or for a latent that is held, True.
         """
         if self.nats is None:
             return np.ones(len(candidates), dtype=np.bool_)
@@ -94,7 +97,17 @@ class CorpusRuns:
         written = self.scored.count_occurrences(tokens, offsets)
         crossing = written - self.gated.count_occurrences(tokens, offsets)
         within: NDArray[np.bool_] = crossing <= most * written
-        return within
+        if self.scored is self.generated or is_held:
+            return within
+        judged: NDArray[np.bool_] = (written > 0) | (self.generated.count_occurrences(tokens, offsets) == 0)
+        return within & judged
+
+    def held(self, segments: Segments) -> _core.Candidates:
+        """The latents of an earlier vocabulary as candidates, those that the sample lacks among them."""
+        found = self.searched.as_candidates(segments.tokens, segments.offsets)
+        if self.scored is self.generated:
+            return found
+        return found.union(self.counted.as_candidates(segments.tokens, segments.offsets))
 
     def frequencies(self, segments: Segments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Occurrences of k segments in the runs, each counted once, and distinct tasks; int64 (k) each."""

@@ -67,6 +67,10 @@ def mine(
     which a student can learn, and a turn seldom becomes a single latent. With a `prompt_weight` it is 1,024,
     because latents of prompts need not be written. `vocabulary.mining["size"]` is the size that was chosen.
 
+    With an entropy gate and scores of a sample of the tasks (`lar.score(most_tokens=...)`), segments are
+    found in the sample, and the gate, `min_support` and `min_count` judge them there. They are counted and
+    chosen in all tasks.
+
     Deterministic: the same corpus and options give the same vocabulary for any number of threads and shards
     and on any `backend` (None: `OneMachine()`). One exception: `OneMachine(memory)` whose bound the runs
     exceed, with an entropy gate on a corpus that is not scored. Each part of the runs has n-gram entropies of
@@ -190,11 +194,12 @@ class _Folded:
 class _Search:
     """What a vocabulary is chosen from.
 
-    candidates: those that keep to the entropy gate where the agent writes them, the latents that are held
-    among them. gated: the number of those that do not.
+    candidates: those that keep to the entropy gate where the agent writes them. held: the latents of the
+    vocabulary that is updated which do so; None without one. gated: the number of those that do not.
     """
 
     candidates: _core.Candidates
+    held: _core.Candidates | None
     gated: int
 
 
@@ -281,7 +286,7 @@ class _Mining:
 
     def _pool(self, search: _Search, most: int) -> _core.Candidates:
         """At most `most` candidates, and those that are held: a search for a larger size has found more."""
-        candidates, held = search.candidates, self._folded.held
+        candidates, held = search.candidates, search.held
         if self._failed:
             tokens, offsets, *_ = candidates.to_arrays()
             listed = Segments(tokens, offsets).to_lists()
@@ -321,19 +326,21 @@ class _Mining:
         mined = new_tools.added_to(runs, self._cut) if new_tools else runs
         held = None
         if self._before is not None:
-            segments = self._before.segments
-            held = mined.searched.as_candidates(segments.tokens, segments.offsets)
+            held = mined.held(self._before.segments)
         return _Folded(runs, mined, new_tools, held)
 
     def _search(self, options: MiningOptions) -> _Search:
         """The candidates in the runs, as many as the options' size needs."""
         annotate(self._progress, "candidates")
         folded = self._folded
-        candidates = folded.mined.searched.candidates(options.limits)
-        if folded.held is not None:
-            candidates = candidates.union(folded.held)
-        within = folded.runs.within_gate(candidates, options.max_crossing)
-        return _Search(candidates.filter(within), int((~within).sum()))
+        found = folded.mined.searched.candidates(options.limits)
+        within = folded.runs.within_gate(found, options.max_crossing)
+        candidates, held, gated = found.filter(within), folded.held, int((~within).sum())
+        if held is not None:
+            within = folded.runs.within_gate(held, options.max_crossing, is_held=True)
+            held, gated = held.filter(within), gated + int((~within).sum())
+            candidates = candidates.union(held)
+        return _Search(candidates, held, gated)
 
     def _new_tools(self, runs: CorpusRuns) -> NewTools | None:
         """What the file of tools adds to the runs; None without a file."""

@@ -80,9 +80,10 @@ def score(
         top_k: store this many of the teacher's likeliest tokens before each of the agent's, for distillations
             with `cached_teacher` (6 k + 4 bytes each); None stores only the entropies (2 bytes each).
             Scores that are there are kept, unless they have fewer likely tokens than this.
-        most_tokens: score only a sample of about so many tokens, prompts included: whole tasks, `FEWEST` of
-            them at least (`lar.corpus.task_sample`). An entropy gate needs no more: see `lar.mine`. None:
-            all tasks. Scores of more tasks are kept, those of fewer are replaced.
+        most_tokens: score only a sample of the tasks: those of about so many tokens of the training side,
+            prompts included, and `FEWEST` of them at least (`lar.corpus.task_sample`). With an entropy gate,
+            `lar.mine` then finds segments in these tasks and judges them there. None: all tasks, or if a run
+            was stopped, those that it was to score. Scores that are there are kept.
         dtype: of the weights of a folder; "auto" for bfloat16 where the device computes in it natively.
         device: for example "cpu" or "cuda:0"; None for the GPU if there is one.
         overwrite: replace the scores of another teacher, which are refused otherwise.
@@ -101,7 +102,6 @@ def score(
         "batch_tokens": batch_tokens,
         "max_length": max_length,
         "top_k": top_k,
-        "most_tokens": most_tokens,
         "dtype": dtype,
         "device": device,
     }
@@ -109,11 +109,15 @@ def score(
     check_tokenizer(model, corpus)
     check_model_unseen(corpus.held_out, model)
     if backend is not None:
+        options["most_tokens"] = most_tokens
         return backend.score(corpus, model, overwrite=overwrite, progress=progress, **options)
     with only_writer(corpus.path):
-        scorer = Scorer.load(model, **loading_for(corpus, **options))
+        share = share_for(corpus, most_tokens, top_k)
+        scorer = Scorer.load(model, **loading_for(corpus, share, **options))
         trained_tasks = trained_tasks_of(model)
-        record = store.claim(corpus, scorer.record, overwrite=overwrite, trained_tasks=trained_tasks)
+        record = store.claim(
+            corpus, scorer.record, overwrite=overwrite, share=share, trained_tasks=trained_tasks
+        )
         done = 0
         for shard in corpus.shards():
             if store.is_scored(shard, record):
@@ -125,26 +129,31 @@ def score(
     return corpus
 
 
-def loading_for(
-    corpus: Corpus, *, most_tokens: int | None, max_length: int | None, top_k: int | None, **others: Any
-) -> dict[str, Any]:
-    """The arguments of `Scorer.load` for a corpus, from those of `score` that a backend gets.
+def share_for(corpus: Corpus, most_tokens: int | None, top_k: int | None) -> float | None:
+    """The share of the tasks to score (see `TeacherRecord`), None where it was not asked for.
+
+    The sample is that of the training side, so that mining has its `FEWEST` tasks.
 
     Raises:
         OptionError: `most_tokens` is not positive, or goes with `top_k`.
     """
-    share = 1.0
-    if most_tokens is not None:
-        if top_k is not None:
-            raise OptionError("top_k is for distillation, which reads all tasks: leave most_tokens out")
-        if most_tokens < 1:
-            raise OptionError(f"most_tokens must be at least 1, not {most_tokens}")
-        share = sample_share(corpus, most_tokens)
+    if most_tokens is None:
+        return None
+    if top_k is not None:
+        raise OptionError("top_k is for distillation, which reads all tasks: leave most_tokens out")
+    if most_tokens < 1:
+        raise OptionError(f"most_tokens must be at least 1, not {most_tokens}")
+    return sample_share(corpus.training, most_tokens)
+
+
+def loading_for(
+    corpus: Corpus, share: float | None, *, max_length: int | None, **others: Any
+) -> dict[str, Any]:
+    """The arguments of `Scorer.load` for a corpus, from those that `score` takes."""
     # Without max_length, or with one that is refused, windows are as long as the context at most.
     is_bounded = (max_length or 0) >= LEAST_LENGTH
-    longest = _longest_window(corpus, max_length, InSample(share)) if is_bounded else 0
-    of_corpus = {"base_size": corpus.manifest.base_size, "longest": longest, "share": share}
-    return {**others, **of_corpus, "max_length": max_length, "top_k": top_k}
+    longest = _longest_window(corpus, max_length, InSample(share or 1.0)) if is_bounded else 0
+    return {**others, "max_length": max_length, "base_size": corpus.manifest.base_size, "longest": longest}
 
 
 def entropies(logits: Tensor) -> Tensor:
@@ -168,16 +177,14 @@ class Scorer:
         batch_tokens: int,
         max_length: int | None,
         top_k: int | None = None,
-        share: float = 1.0,
     ) -> None:
-        """Take a model that is on its device; `score` describes the numbers, `TeacherRecord` the share."""
+        """Take a model that is on its device; `score` describes the numbers."""
         self.teacher = teacher.eval()
         self.head: Head = head_of(teacher, base_size)
         self.name = name
         self.batch_tokens = batch_tokens
         self.max_length = max_length
         self.top_k = top_k
-        self.share = share
 
     @classmethod
     def load(
@@ -191,7 +198,6 @@ class Scorer:
         device: str | None,
         top_k: int | None = None,
         longest: int = 0,
-        share: float = 1.0,
     ) -> "Scorer":
         """The scorer for the arguments of `score`, over the `base_size` ids of the corpus's tokenizer.
 
@@ -210,19 +216,17 @@ class Scorer:
         check_context(teacher, longest)
         name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
-        length = max_length or context_length(teacher)
-        return cls(teacher, name, base_size, batch_tokens, length, top_k, share)
+        return cls(teacher, name, base_size, batch_tokens, max_length or context_length(teacher), top_k)
 
     @cached_property
     def record(self) -> TeacherRecord:
-        """The record of this teacher, with the `top_k` and the `share` that were asked for."""
+        """The record of this teacher, with the `top_k` that was asked for."""
         return TeacherRecord(
             fingerprint=fingerprint(self.teacher),
             max_length=self.max_length,
             name=self.name,
             dtype=str(self.teacher.dtype).removeprefix("torch."),
             top_k=self.top_k and min(self.top_k, self.head.base_size),
-            share=self.share,
         )
 
     @torch.inference_mode()
@@ -236,10 +240,16 @@ class Scorer:
     ) -> Scores:
         """The scores of a shard, of the tasks and with the `top_k` of `record`, a claimed one.
 
-        `progress` goes on from `done` of `total`.
+        Those of fewer tasks that are stored are kept. `progress` goes on from `done` of `total`.
         """
-        scores = self._empty_scores(int(shard.action.sum()), record.top_k)
-        readings = list(_readings(shard, self.max_length, record.has_scored))
+        scores = self._empty_scores(int(shard.action.sum()), record)
+        before = store.stored(shard, record) if record.top_k is None else None
+        if before is not None:
+            scores.entropy[:] = before.entropy
+        has_scores = InSample(0.0 if before is None else before.share)
+        readings = list(
+            _readings(shard, self.max_length, lambda task: record.has_scored(task) and not has_scores(task))
+        )
         row_of = np.cumsum(shard.action) - 1
         read, to_read = 0, sum(len(reading.positions) for reading in readings)
         advice = f"lower batch_tokens (now {self.batch_tokens}), then max_length (now {self.max_length})"
@@ -251,13 +261,14 @@ class Scorer:
             progress(done + len(shard.tokens) * read // to_read, total)
         return scores
 
-    def _empty_scores(self, rows: int, top_k: int | None) -> Scores:
+    def _empty_scores(self, rows: int, record: TeacherRecord) -> Scores:
         """Empty scores: NaN entropies, and all probability in the tail."""
-        entropy = np.full(rows, np.nan, dtype=np.float16)
-        if top_k is None:
-            return Scores(self.record.identity, entropy, None)
-        ids, logprob = np.zeros((rows, top_k), np.uint32), np.full((rows, top_k), -np.inf, np.float16)
-        return Scores(self.record.identity, entropy, LikelyTokens(ids, logprob, np.ones(rows, np.float32)))
+        entropy, k = np.full(rows, np.nan, dtype=np.float16), record.top_k
+        if k is None:
+            return Scores(self.record.identity, entropy, None, record.share)
+        ids, logprob = np.zeros((rows, k), np.uint32), np.full((rows, k), -np.inf, np.float16)
+        likely = LikelyTokens(ids, logprob, np.ones(rows, np.float32))
+        return Scores(self.record.identity, entropy, likely, record.share)
 
     def _score_batch(
         self, shard: Shard, batch: list["_Reading"], scores: Scores, row_of: NDArray[np.int64]

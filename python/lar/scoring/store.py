@@ -4,6 +4,7 @@ The files themselves are read and written in `lar.corpus.scores`. A corpus has t
 windows of one length, and each file has as many likely tokens as the record gives.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,20 +24,28 @@ from lar.corpus.scores import (
 from lar.errors import CorpusError
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 
+logger = logging.getLogger(__name__)
+
 
 def claim(
-    corpus: Corpus, teacher: TeacherRecord, *, overwrite: bool, trained_tasks: frozenset[str] = frozenset()
+    corpus: Corpus,
+    teacher: TeacherRecord,
+    *,
+    overwrite: bool,
+    share: float | None = None,
+    trained_tasks: frozenset[str] = frozenset(),
 ) -> TeacherRecord:
     """Record the teacher before its first score; with `overwrite` remove the scores of another.
 
     `trained_tasks` are the digests of the tasks that the teacher was trained on. Those that are recorded for
-    the same teacher stay recorded: a copy of its weights may lie in a folder without them. The caller holds
-    the corpus's folder (`only_writer`).
+    the same teacher stay recorded: a copy of its weights may lie in a folder without them. `share` is that
+    of the tasks to score; None goes on with a stopped run's, else it is 1.0. The caller holds the corpus's
+    folder (`only_writer`).
 
     Returns:
-        The record: `teacher`, with the `top_k` and the `share` of the scores that are there if those are
-        larger. So a resumed run writes as many likely tokens as the files before it. Where all shards are
-        scored, it has their `dtype`. Scores of a smaller share are removed: the larger one has their tasks.
+        The record: `teacher`, with the `top_k` of the scores that are there if that is larger. So a
+        resumed run writes as many likely tokens as the files before it. Where all shards are scored, it has
+        their `dtype`, and their share if that is larger.
 
     Raises:
         CorpusError: the corpus is a selection, or has the scores of another teacher, or some of this one in
@@ -55,11 +64,14 @@ def claim(
         found = None
     if found is not None:
         trained_tasks |= corpus.teacher_tasks
-        if teacher.share > found.share:
-            clear(corpus)
-        share, top_k = max(found.share, teacher.share), max(found.top_k or 0, teacher.top_k or 0)
-        teacher = replace(teacher, share=share, top_k=top_k or None)
+        teacher = replace(
+            teacher,
+            top_k=max(found.top_k or 0, teacher.top_k or 0) or None,
+            share=_share_to_score(corpus, found, share),
+        )
         teacher = _with_dtype(corpus, teacher, found.dtype, overwrite=overwrite)
+    elif share is not None:
+        teacher = replace(teacher, share=share)
     for leftover in (corpus.path / TEACHER_FOLDER).glob(".*.partial"):
         leftover.unlink()
     teacher = replace(teacher, split=corpus.own_split)
@@ -72,14 +84,23 @@ def claim(
     return teacher
 
 
+def _share_to_score(corpus: Corpus, found: TeacherRecord, share: float | None) -> float:
+    """The share to record, of the one that was asked for and that of the record that is there."""
+    if not corpus.is_scored:
+        return found.share if share is None else share
+    wanted = 1.0 if share is None else share
+    if wanted > found.share:
+        logger.info("%s: a sample is scored; its scores are kept, and more tasks are scored", corpus.path)
+    return max(wanted, found.share)
+
+
 def _with_dtype(corpus: Corpus, teacher: TeacherRecord, before: str, *, overwrite: bool) -> TeacherRecord:
     """The record with the dtype of the scores: that of `before` where all shards are scored already."""
     if teacher.dtype == before:
         return teacher
-    scored = [is_scored(shard, teacher) for shard in corpus.shards()]
-    if all(scored):
+    if all(is_scored(shard, teacher) for shard in corpus.shards()):
         return replace(teacher, dtype=before)
-    if any(scored):
+    if any(stored(shard, teacher) for shard in corpus.shards()):
         if not overwrite:
             raise CorpusError(
                 f"{corpus.path}: scored in part, in {before}, and this run computes in {teacher.dtype}; pass "
@@ -112,11 +133,19 @@ def clear(corpus: Corpus) -> None:
 
 def is_scored(shard: Shard, teacher: TeacherRecord) -> bool:
     """Whether the store has all scores of this teacher for the shard."""
+    scores = stored(shard, teacher)
+    return scores is not None and scores.share >= teacher.share
+
+
+def stored(shard: Shard, teacher: TeacherRecord) -> Scores | None:
+    """The scores of this teacher for the shard, of whatever share of the tasks; None where there are none."""
     try:
         scores = shard.scores
     except CorpusError:
-        return False  # broken, or of another corpus: to be replaced
-    return scores is not None and (scores.teacher, scores.top_k) == (teacher.identity, teacher.top_k)
+        return None  # broken, or of another corpus: to be replaced
+    if scores is None or (scores.teacher, scores.top_k) != (teacher.identity, teacher.top_k):
+        return None
+    return scores
 
 
 def write(shard: Shard, scores: Scores) -> None:

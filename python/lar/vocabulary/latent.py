@@ -8,7 +8,8 @@ class Latent:
     """One latent: its id, its segment, and the segment's frequency in the corpus that it was mined from.
 
     tokens: the segment's base ids. text: their text, as it is within a text. count: the segment's occurrences
-    in the corpus's runs. support: the number of distinct tasks that these are from. uses: how often mining's
+    in the corpus's runs, behind the gates that cut runs (but where a sample is scored, not the entropy gate).
+    support: the number of distinct tasks that these are from. uses: how often mining's
     parse of tokens used the latent in the agent's text; an engine finds latents in text, which may use it
     more or less often (`lar evaluate` counts those uses). mean_entropy: the teacher's mean next-token entropy
     in nats before the segment's second and later tokens, over its uses in text; None without a teacher or

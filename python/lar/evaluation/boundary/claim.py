@@ -88,7 +88,9 @@ def _different(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 def _entropies(corpus: Corpus) -> dict[str, Any]:
     """By what a gate decides in a corpus: the identity of its teacher; empty for the corpus's own n-grams."""
-    return {} if corpus.teacher is None else corpus.teacher.identity._asdict()
+    if (teacher := corpus.teacher) is None:
+        return {}
+    return {**teacher.identity._asdict(), **({} if teacher.share == 1 else {"share": teacher.share})}
 
 
 def _named(success: Callable[..., Any]) -> Any:

@@ -94,7 +94,7 @@ def commands(given: Given) -> list[str]:
     """The commands that gave what the report shows, as far as the folders record them."""
     corpus, found = given.first, []
     if scored := next((c for c in given.corpora.values() if c.teacher), None):
-        found.append(_scoring(scored, corpus))
+        found.append(_scoring(Corpus.load(scored.path)))
     # A vocabulary that was mined for the report alone comes from the report's own command, and of a sample.
     if (mining := given.vocabulary.mining) and not (given.is_mined and given.command):
         found.append(f"lar mine {corpus} {_mining_options(mining)} -o VOCABULARY")
@@ -106,12 +106,13 @@ def commands(given: Given) -> list[str]:
     return [*found, *([given.command] if given.command else [])]
 
 
-def _scoring(corpus: Corpus, name: str) -> str:
-    """The command that scored a corpus, which is called `name`."""
-    teacher = corpus.teacher
-    command = f"lar score {name} --model {shlex.quote(teacher.name if teacher else 'MODEL')}"
-    # So many tokens give the same sample again.
-    return command if corpus.scored is corpus else f"{command} --most-tokens {corpus.scored.num_tokens}"
+def _scoring(corpus: Corpus) -> str:
+    """The command that scored a whole corpus."""
+    name = corpus.teacher.name if corpus.teacher else "MODEL"
+    command = shlex.join(["lar", "score", str(corpus.path), "--model", name])
+    if corpus.scored is corpus:
+        return command
+    return f"{command} --most-tokens {corpus.training.scored.num_tokens}"  # which is the same sample
 
 
 def _mining_options(mining: Mapping[str, Any]) -> str:
