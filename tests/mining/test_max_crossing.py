@@ -76,6 +76,16 @@ def test_a_segment_that_crosses_the_gate_in_most_places_is_none_even_if_it_recur
     assert not any(map(leaks, kept))
 
 
+def test_an_update_retires_latents_that_cross_the_gate_too_often(scored):
+    corpus = scored(partial(surprised, share=0.3, seed=0))
+    before = mine(corpus, size=40, max_entropy=GATE, max_crossing=1.0, gates="none")
+    after = mine(corpus, update=before, max_crossing=0.05)
+    for latent in after:
+        written, crossing = crossings(corpus, latent)
+        assert crossing <= 0.05 * written
+    assert {latent.tokens for latent in before} & {latent.tokens for latent in after}
+
+
 def test_ngram_entropies_gate_alike(tokenizer, tmp_path):
     corpus = lar.Corpus.build(toy.trajectories(60), tokenizer, tmp_path / "corpus")
     found = mine(corpus, size=40, max_entropy="p60", max_crossing=0.1, gates="none")
