@@ -125,6 +125,22 @@ def test_a_larger_sample_keeps_what_is_scored(corpus, model, monkeypatch):
     assert first.isdisjoint(read)
 
 
+def test_likely_tokens_are_of_all_tasks_whatever_was_stopped_before(corpus, model):
+    files = [corpus.path / "teacher" / part.file for part in corpus.manifest.parts]
+    for before, after, share in (
+        ({"most_tokens": 1}, {"top_k": 4}, 1.0),
+        ({"top_k": 4}, {"most_tokens": 1}, 0.5),
+    ):
+        store.clear(corpus)
+        score(corpus, model, **before)
+        files[-1].unlink()
+        score(corpus, model, **after)
+        assert corpus.is_scored
+        assert corpus.teacher.top_k == after.get("top_k")
+        assert corpus.teacher.share <= share
+        assert {shard.scores.top_k for shard in corpus.shards()} == {after.get("top_k")}
+
+
 def stopped_after(number):
     """`store.write`, which is killed before it writes more shards than `number`."""
     write, written = store.write, []

@@ -35,7 +35,7 @@ WORLDS = {
         max_units=96,
         adapt_steps=400,
         steps=300,
-        scored_tokens=300_000,  # of 5.1 M in runs of one script
+        scored_tokens=150_000,  # of 5.1 M in runs of one script
     ),
     "code_mbpp": Choice(
         lambda shared, _: Code(shared, "mbpp"), max_length=2048, max_units=512, adapt_steps=400, steps=300

@@ -64,11 +64,10 @@ def claim(
         found = None
     if found is not None:
         trained_tasks |= corpus.teacher_tasks
-        teacher = replace(
-            teacher,
-            top_k=max(found.top_k or 0, teacher.top_k or 0) or None,
-            share=_share_to_score(corpus, found, share),
-        )
+        # Likely tokens are of all tasks: a distillation reads them all.
+        share = 1.0 if teacher.top_k else _share_to_score(corpus, found, share)
+        top_k = max(found.top_k or 0, teacher.top_k or 0) if share == 1 else 0
+        teacher = replace(teacher, share=share, top_k=top_k or None)
         teacher = _with_dtype(corpus, teacher, found.dtype, overwrite=overwrite)
     elif share is not None:
         teacher = replace(teacher, share=share)
