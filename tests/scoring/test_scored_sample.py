@@ -223,13 +223,15 @@ def occurrences(corpus, latent, gate):
     return total, len(tasks), scored, crossing
 
 
-def test_what_no_scored_task_has_is_not_judged(tokenizer, tmp_path):
+def test_what_no_scored_task_has_is_not_judged(tokenizer, tmp_path, caplog):
     """Neither by way of the prompts; but a latent that is updated stays."""
     keep, last = InSample(0.5), "Anything else to look up, dear user?"
     logs = [one if keep(one.task) else with_last(one, last) for one in toy.trajectories(2 * TASKS)]
     corpus = Corpus.build(logs, tokenizer, tmp_path / "corpus")
     score_with(corpus, lambda shard: np.full(len(shard.tokens), 5.0), share=0.5)
     found = mine(corpus, size=12, max_entropy=1.0, prompt_weight=0.1)
+    scored = f"by the scores of {len(corpus.scored.tasks)} of {len(corpus.tasks)} tasks"
+    assert scored in caplog.text
     assert all(latent.uses == 0 for latent in found.latents)
     score_with(corpus, lambda shard: np.zeros(len(shard.tokens)))
     before = mine(corpus, size=40, max_entropy=1.0)

@@ -86,8 +86,14 @@ def gated_runs(
         gated = backend.fold(corpus, nats, progress)
         if corpus.teacher.share == 1:
             return stretches, gated, nats
+        logger.warning(
+            "the gate is by the scores of %d of %d tasks: what does not recur in them is no latent",
+            len(corpus.scored.tasks),
+            len(corpus.tasks),
+        )
         annotate(progress, "runs of the scored tasks")
-        return backend.fold(corpus, math.inf, progress), gated, nats  # no entropy is NaN there
+        # Tokens without an entropy are NaN, which is at most nothing: they stand alone.
+        return backend.fold(corpus, math.inf, progress), gated, nats
     logger.warning(
         "the corpus is not scored: its n-gram entropy replaces a teacher's entropy; such gates cost tiny"
         " agents success (docs/howto/choose.md), so run lar score first"
