@@ -320,11 +320,13 @@ def _uses(vocabulary: Any, *, asked: bool) -> str:
             text += f"{taken}; more logs would help (docs/howto/choose.md)"
         elif asked:
             text += "; without --size, the logs choose a smaller number (docs/howto/choose.md)"
-    elif not asked and most in SIZES[:-1]:
-        text += (
-            f"; with --size {2 * most}, fewer than half would have, or a turn would be fewer than"
-            f" {FEW_UNITS:g} units (docs/howto/choose.md)"
-        )
+    elif larger := vocabulary.mining.get("larger"):
+        text += f"; with --size {larger['size']}, "
+        if are_learnable(larger["learnable"]):
+            text += f"a turn would be {larger['turn_units']:.1f} units, fewer than {FEW_UNITS:g}"
+        else:
+            text += f"{larger['learnable']:.0%} would have, fewer than half"
+        text += " (docs/howto/choose.md)"
     return text
 
 

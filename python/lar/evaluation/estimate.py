@@ -163,16 +163,13 @@ class Estimate:
 
         The smallest where none fits; the largest with a prompt weight.
         """
-        if self.prompt_weight:
-            return self._curve[-1]
-        return largest_fitting(reversed(self._curve), attrgetter("learnable", "turn"))
+        return self._fitting[0]
 
     @property
     def is_limited_by_turns(self) -> bool:
-        """Whether a larger size could be learnt, but would leave a turn too few units."""
-        best = self.recommended
-        larger = [point for point in self._curve if point.size > best.size]
-        return any(are_learnable(point.learnable) and point.turn.is_short for point in larger)
+        """Whether the next larger size could be learnt, but would leave a turn too few units."""
+        larger = self._fitting[1]
+        return larger is not None and are_learnable(larger.learnable)
 
     @property
     def knee(self) -> Point:
@@ -185,6 +182,13 @@ class Estimate:
             return best
         smaller = (point for point in self._curve if point.size <= best.size)
         return next(point for point in smaller if point.reduction >= ENOUGH * best.reduction)
+
+    @property
+    def _fitting(self) -> tuple[Point, Point | None]:
+        """The recommended size, and the next larger one where that does not fit."""
+        if self.prompt_weight:
+            return self._curve[-1], None
+        return largest_fitting(reversed(self._curve), attrgetter("learnable", "turn"))
 
     @property
     def _curve(self) -> list[Point]:

@@ -243,9 +243,16 @@ class _Mining:
 
         scale: what the latents' uses are multiplied by, see `learnable_share`.
         """
-        return largest_fitting(
-            map(self.run, sizes), lambda one: (learnable_share(one.latents, scale), TurnLength.mined(one))
-        )
+
+        def measured(one: LatentVocabulary) -> tuple[float, TurnLength]:
+            return learnable_share(one.latents, scale), TurnLength.mined(one)
+
+        taken, larger = largest_fitting(map(self.run, sizes), measured)
+        if larger is None:
+            return taken
+        share, turn = measured(larger)
+        refused = {"size": larger.mining["size"], "learnable": round(share, 4), "turn_units": turn.mean_units}
+        return replace(taken, mining={**taken.mining, "larger": refused})
 
     def run(self, size: int) -> LatentVocabulary:
         """The vocabulary of at most `size` latents; what does not depend on the size is done once."""

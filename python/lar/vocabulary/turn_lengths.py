@@ -26,14 +26,19 @@ class TurnLength:
         return cls(base_tokens, base_tokens - sum(latent.saving for latent in vocabulary.latents), turns)
 
     @property
+    def mean_units(self) -> float:
+        """The units of a turn, on average."""
+        return self.units / self.turns
+
+    @property
     def is_short(self) -> bool:
         """Whether latents leave a turn fewer than `FEW_UNITS` units, on average."""
         return self.units < min(FEW_UNITS * self.turns, self.base_tokens)
 
     def in_words(self) -> str:
         """The tokens and the units of a turn on average, and what to mind where latents leave few."""
-        tokens, units = self.base_tokens / self.turns, self.units / self.turns
-        text = f"a turn of the agent is {tokens:,.1f} tokens on average, and {units:,.1f} units"
+        tokens = self.base_tokens / self.turns
+        text = f"a turn of the agent is {tokens:,.1f} tokens on average, and {self.mean_units:,.1f} units"
         if not self.is_short:
             return text
         return (
