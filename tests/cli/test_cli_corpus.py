@@ -1,6 +1,7 @@
 """`lar corpus`: a folder, a table or JSON, and one line with exit code 2 for bad input."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from lar.cli import main
 from lar.corpus import Corpus
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import agent, tokenizer_with, user
+from testing.lossy_templates import LOSSY
 
 
 @pytest.fixture
@@ -156,6 +158,22 @@ def test_what_the_template_leaves_out_is_told(folder, monkeypatch, capsys):
             }
         ],
     }
+
+
+def test_reasoning_that_the_template_drops_later_makes_rows_which_are_told(folder, monkeypatch, capsys):
+    LOSSY["last thought"].save(folder / "model")
+    turns = [user("do it"), agent("so", reasoning_content="It is so."), user("on"), agent("done")]
+    with (folder / "logs.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "thinks", "split_key": "t", "messages": turns}) + "\n")
+    code, out, err = run(monkeypatch, capsys, *corpus_command(folder, "--strict"))
+    assert (code, "warning" in err) == (0, False)
+    assert re.search(r"^trajectories +10\nrows +11$", out, re.MULTILINE)
+    assert "So a trajectory is several rows" in " ".join(out.split())
+    code, out, _ = run(monkeypatch, capsys, *corpus_command(folder, "--json"))
+    summary = json.loads(out)
+    assert (summary["trajectories"], summary["rows"], summary["unwritten"]["losses"]) == (10, 11, [])
+    code, out, _ = run(monkeypatch, capsys, "status", folder / "corpus", "--json")
+    assert json.loads(out)["found"][0]["facts"]["trajectories"] == 10
 
 
 def test_strict_stops_at_a_record_that_cannot_be_read(folder, monkeypatch, capsys):

@@ -98,7 +98,7 @@ def test_files_are_plain_arrow(tmp_path):
     corpus = build(tmp_path)
     with pa.memory_map(str(corpus.path / "part-00000.arrow")) as source:
         table = pa.ipc.open_file(source).read_all()
-    assert table.column_names == ["id", "task", "success", "tokens", "action"]
+    assert table.column_names == ["id", "task", "success", "tokens", "action", "continues"]
     assert table.schema.field("tokens").type == pa.list_(pa.uint32())
 
 
@@ -192,7 +192,7 @@ def rename_part(folder: Path, name: str) -> None:
         (lambda c: (c / "part-00001.arrow").unlink(), r"part-00001\.arrow: the shard is missing"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b"x" * 99), r"part-00001\.arrow: a broken shard"),
         (lambda c: (c / "part-00001.arrow").write_bytes(b""), r"part-00001\.arrow: a broken shard"),
-        (lambda c: (c / "part-00001.arrow").replace(c / "part-00000.arrow"), r"part-00000\.arrow: \d+ traj"),
+        (lambda c: (c / "part-00001.arrow").replace(c / "part-00000.arrow"), r"part-00000\.arrow: \d+ rows"),
     ],
 )
 def test_a_broken_folder_is_refused_with_the_file_and_the_reason(tmp_path, damage, message):

@@ -101,7 +101,7 @@ def test_finished_shards_are_not_written_again(tmp_path):
 
 def test_a_finished_corpus_is_detected(tmp_path, monkeypatch):
     first = contents(build(tmp_path).path)
-    monkeypatch.setattr("lar.corpus.encoding.rendering", None)  # would fail
+    monkeypatch.setattr("lar.corpus.encoding.prefixes", None)  # would fail
     assert contents(build(tmp_path).path) == first
 
 

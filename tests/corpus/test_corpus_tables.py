@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,7 @@ def rows(draw):
 def test_there_and_back_is_the_same_corpus(form, table, shard_tokens):
     installed(form)
     first = Corpus.from_arrow(pa.Table.from_pylist(table), TOKENIZER, shard_tokens=shard_tokens)
-    assert first.to_arrow().to_pylist() == table
+    assert first.to_arrow().to_pylist() == [{**row, "continues": False} for row in table]
     again = Corpus.from_arrow(getattr(first, form)(), TOKENIZER, shard_tokens=shard_tokens)
     assert list(again) == list(first)
     assert again.manifest == first.manifest
@@ -186,6 +187,9 @@ def test_a_row_that_differs_in_any_part_is_other_input(change, tmp_path):
         ({"id": [1.5, 2.5]}, "column 'id' holds double, not texts or integers"),
         ({"task": pa.array([1.5, 2.5]).dictionary_encode()}, "column 'task' holds dictionary<values=double"),
         ({"success": ["yes", "no"]}, "column 'success' holds string, not truth values"),
+        ({"continues": [True, False]}, "row 0: 'continues' is true, but the row before is of no same run"),
+        ({"continues": [False, True]}, "row 1: 'continues' is true, but the row before is of no same run"),
+        ({"continues": [0, 1]}, "column 'continues' holds int64, not truth values"),
         ({"task": None}, "the table has no column 'task'; its columns are ['id', 'tokens', 'action']"),
     ],
 )
@@ -239,7 +243,8 @@ def test_rows_compare_by_what_they_hold(corpus):
     assert hash(first) == hash(next(iter(corpus)))
     assert first != second
     assert len(first) == len(first.tokens)
-    assert module.digest(first) != module.digest(second)
+    assert replace(first, continues=True) != first
+    assert module.digest(module.TableRun((first,))) != module.digest(module.TableRun((second,)))
 
 
 def test_an_iterable_dataset_is_a_table_and_a_dict_of_splits_is_none(corpus):

@@ -249,7 +249,7 @@ def test_turns_begin_and_end_with_the_agent_and_name_its_tools(tokenizer, tmp_pa
     found = Turns.of(shard, tokenizer)
     assert found.tools == ["x.y + z-1", "3 different tools", "Search", NO_CALL] * 2
     assert found.numbers.tolist() == [1, 2, 3, 4] * 2
-    assert found.runs.tolist() == [0] * 4 + [1] * 4
+    assert found.rows.tolist() == [0] * 4 + [1] * 4
     inside = np.zeros(len(shard.action), dtype=bool)
     for start, end in zip(found.starts, found.ends, strict=True):
         inside[start:end] = True

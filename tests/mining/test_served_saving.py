@@ -33,7 +33,17 @@ def shard_of(conversations: list[list[str]]) -> Shard:
     action = [bool(i % 2) for spans in encoded for i, ids in enumerate(spans) for _ in ids]
     offsets = np.cumsum([0, *(sum(map(len, spans)) for spans in encoded)])
     names = [str(index) for index in range(len(encoded))]
-    return Shard(Path("memory"), "", tokens, offsets, np.array(action), names, names, [None] * len(names))
+    return Shard(
+        Path("memory"),
+        "",
+        tokens,
+        offsets,
+        np.array(action),
+        names,
+        names,
+        [None] * len(names),
+        np.zeros(len(names), bool),
+    )
 
 
 def segments_of(texts: list[str]) -> Segments:

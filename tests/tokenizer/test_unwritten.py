@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lar.errors import TokenizerError
 from lar.tokenizer.spans import Rendering, rendering
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.tokenizer.unwritten import Unwritten, unwritten
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import TOOL, agent, call, result, tokenizer_with, user
@@ -22,12 +23,16 @@ def rendered(tokenizer: Tokenizer, messages: list[Message], tools=None) -> Rende
     return rendering(tokenizer, Trajectory("t", "task", messages, tools=tools))
 
 
+def lost_in(whole: Rendering) -> Unwritten:
+    return unwritten("t", whole.turns, whole.written, whole.dialect)
+
+
 def agent_texts(tokenizer: Tokenizer, messages: list[Message], tools=None) -> list[str]:
-    return [span.text for span in rendered(tokenizer, messages, tools).spans if span.agent]
+    return [span.text for span in rendered(tokenizer, messages, tools).spans() if span.agent]
 
 
 def losses(tokenizer: Tokenizer, messages: list[Message], tools=None) -> dict[str, int]:
-    found = rendered(tokenizer, messages, tools).unwritten
+    found = lost_in(rendered(tokenizer, messages, tools))
     assert [
         line.partition(":")[0].removeprefix("the chat template leaves out ") for line in found.lines()
     ] == [loss.kind for loss in found.losses]
@@ -123,7 +128,7 @@ def test_reasoning_of_earlier_and_of_the_last_turn_are_apart():
     turns = [[user(f"q{n}"), agent(f"a{n}", reasoning_content=f"I think of {n}.")] for n in range(4)]
     messages = [message for turn in turns for message in turn]
     assert losses(LOSSY["last thought"], messages) == {"reasoning of earlier turns": 3 * 13}
-    found = rendered(CHATML, messages).unwritten
+    found = lost_in(rendered(CHATML, messages))
     assert [(loss.kind, loss.characters, loss.turns, loss.first_turn) for loss in found.losses] == [
         ("reasoning of earlier turns", 39, 3, 1),
         ("reasoning of the last turn", 13, 1, 4),
@@ -273,7 +278,8 @@ def test_characters_in_are_characters_kept_and_lost(template, steps):
     except TokenizerError:
         assert template == "alternating"
         return
-    written = "".join(span.text for span in found.spans if span.agent)
+    written = "".join(span.text for span in found.spans() if span.agent)
     lost = sum(count for word, count in parts.items() if word not in written)
-    assert sum(loss.characters for loss in found.unwritten.losses) == lost
-    assert found.unwritten.reasoning + found.unwritten.text + found.unwritten.calls == sum(parts.values())
+    counted = lost_in(found)
+    assert sum(loss.characters for loss in counted.losses) == lost
+    assert counted.reasoning + counted.text + counted.calls == sum(parts.values())

@@ -10,6 +10,7 @@ import click
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import LOGS, PATH, SHARE, TOKENIZER, json_option, logger, print_json, progress_bar
 from lar.cli.fields import Fields, fields_options
+from lar.cli.prose import print_prose
 from lar.cli.redaction import redact_options, redactor_of
 from lar.errors import OptionError
 
@@ -141,6 +142,7 @@ def _summary(corpus: Any, bad_records: dict[str, Any], seconds: float) -> dict[s
         "held_out_tasks": len(corpus.held_out.tasks) if corpus.held_out else 0,
         "split": corpus.own_split and asdict(corpus.own_split),
         "trajectories": corpus.num_trajectories,
+        "rows": len(corpus),
         "shards": len(corpus.manifest.parts),
         "without_agent": sum(part.without_action for part in corpus.manifest.parts),
         "only_succeeded": corpus.manifest.only_succeeded,
@@ -155,12 +157,20 @@ def _summary(corpus: Any, bad_records: dict[str, Any], seconds: float) -> dict[s
 
 def _print(summary: dict[str, Any]) -> None:
     names = ["tokens", "action_tokens", "tasks", "held_out_tasks", "trajectories", "shards"]
+    if summary["rows"] > summary["trajectories"]:
+        names.insert(names.index("shards"), "rows")
     if summary["only_succeeded"]:
         names += ["failed_left_out", "unknown_left_out"]
     width = max(map(len, names))
     for name in names:
         click.echo(f"{name.replace('_', ' '):<{width}}{summary[name]:>14,}")
     click.echo(f"{'seconds':<{width}}{summary['seconds']:>14,.1f}")
+    if summary["rows"] > summary["trajectories"]:
+        print_prose(
+            "The chat template leaves out reasoning when a conversation goes on. So a trajectory is several"
+            " rows: a turn is learnt in the row that still has its reasoning, and the text before it is read"
+            " again (docs/training.md)."
+        )
 
 
 def _warn_of_few_held_out(summary: dict[str, Any]) -> None:

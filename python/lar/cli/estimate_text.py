@@ -46,6 +46,12 @@ def _print_size(found: "Estimate") -> None:
         f"the table's tokens and units are those of a run; frequent: the share of the latents with"
         f" {LEARNABLE} uses or more"
     )
+    corpus = found.whole.corpus
+    if len(corpus) > corpus.num_trajectories:
+        print_prose(
+            "These tokens count the text before a turn once more where the chat template drops the reasoning"
+            " before it (docs/training.md)."
+        )
     if found.is_sample:
         print_prose(
             f"Measured on a sample: {found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,} tokens"

@@ -205,14 +205,14 @@ class _Build:
         """Write all that is `encoded` into shards, then record that the corpus is complete."""
         for item in encoded:
             self._count(item.digest)
-            if item.row is None:
+            if not item.rows:
                 self._leave_out(item.refusal or "")
                 continue
             if item.unwritten is not None:
                 self.check_written(item.unwritten)
                 self._manifest.unwritten.add(item.unwritten)
-            self._rows.append(item.row)
-            self._tokens += len(item.row.tokens)
+            self._rows += item.rows
+            self._tokens += sum(map(len, item.rows))
             if self._tokens >= self._manifest.shard_tokens:
                 self._write_shard()
         self._finish()
@@ -244,7 +244,8 @@ class _Build:
         file = f"part-{len(self._manifest.parts):05d}.arrow"
         write_rows(self._folder / file, self._rows)
         actions = [int(row.action.sum()) for row in self._rows]
-        part = Part(file, len(self._rows), self._tokens, sum(actions), actions.count(0))
+        runs = sum(not row.continues for row in self._rows)
+        part = Part(file, runs, len(self._rows), self._tokens, sum(actions), actions.count(0))
         self._manifest.parts.append(part)
         self._write_manifest()
         self._rows, self._tokens = [], 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,9 +45,11 @@ class Corpus:
     """Trajectories as token ids with the agent's mask: all of a folder's, or those of selected tasks.
 
     Make one with `build` (from trajectories), `from_arrow` (from token ids) or `load` (from its folder).
-    `select` and `split` give views of the same folder. `len` is the number of trajectories; iteration gives
-    each as a `Row`: id, task, success, tokens (uint32) and action (bool). `to_arrow`, `to_pandas` and
-    `to_dataset` give the same as a table.
+    `select` and `split` give views of the same folder. Iteration gives each trajectory as a `Row`: id, task,
+    success, tokens (uint32) and action (bool). `to_arrow`, `to_pandas` and `to_dataset` give the same as a
+    table. Where the chat template leaves out the reasoning of earlier turns, a trajectory is several rows: in
+    each, other turns are the agent's, written as they were when it wrote them (`lar.tokenizer.prefixes`).
+    `len` is the number of rows.
 
     A corpus may store one split of its tasks (`hold_out` of `build`). Every stage that is given the whole
     corpus obeys it: mining and training read `training`, measurements read `held_out`. A view of selected
@@ -65,7 +67,7 @@ class Corpus:
     >>> row.tokens.dtype, row.action.dtype, len(row.tokens) == len(row.action)
     (dtype('uint32'), dtype('bool'), True)
     >>> corpus.to_arrow().column_names
-    ['id', 'task', 'success', 'tokens', 'action']
+    ['id', 'task', 'success', 'tokens', 'action', 'continues']
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Corpus:
         self._whole: Corpus | None = None  # whose tokenizer a view shares: reading one takes a second
 
     def __len__(self) -> int:
-        return self.num_trajectories
+        return self._counts.rows
 
     def __iter__(self) -> Iterator[Row]:
         for shard in self.shards():
@@ -215,7 +217,8 @@ class Corpus:
         Args:
             table: a row for each trajectory: an Arrow table, a pandas frame, a dataset of Hugging Face, or
                 any package's table that is an Arrow stream. The columns `id` (its name; else the row's
-                number) and `success` (truth values or null) may be there too.
+                number), `success` (truth values or null) and `continues` (truth values: see `to_arrow`) may
+                be there too.
             tokenizer: see `build`; the tokenizer that made the ids.
             path: see `build`.
             tokens: the column of token ids, lists of integers.
@@ -229,8 +232,8 @@ class Corpus:
 
         Raises:
             CorpusError: a column is missing or holds something else, a mask is not as long as its tokens, an
-                id lies outside the tokenizer, or the table names another tokenizer. The message names the
-                row. Nothing is written then.
+                id lies outside the tokenizer, a row continues another run than the row before, or the table
+                names another tokenizer. The message names the row. Nothing is written then.
 
         >>> again = lar.Corpus.from_arrow(corpus.to_arrow(), corpus.tokenizer)
         >>> list(again) == list(corpus)
@@ -238,12 +241,12 @@ class Corpus:
         """
         names, tokenizer = tables.TableColumns(tokens, action, task), Tokenizer.of(tokenizer)
         table = tables.as_table(table)
-        for _ in tables.rows_of_table(table, tokenizer, names):
+        for _ in tables.runs_of_table(table, tokenizer, names):
             pass  # what is wrong is found before anything is written
         if left_out := tables.left_out_columns(table, names):
             logger.warning("columns without a place in a corpus are left out: %s", ", ".join(left_out))
         return cls._built(
-            tables.rows_of_table(table, tokenizer, names),
+            tables.runs_of_table(table, tokenizer, names),
             tokenizer,
             path,
             encode=tables.keep_rows,
@@ -293,7 +296,7 @@ class Corpus:
                 f"{folder}: its build stopped after {manifest.inputs} trajectories; run it again to finish"
             )
         for part in manifest.parts:
-            _check_counts(folder / part.file, part.trajectories, part.tokens)
+            _check_counts(folder / part.file, part.rows, part.tokens)
         return cls(folder, manifest)
 
     @cached_property
@@ -317,10 +320,11 @@ class Corpus:
         return tokenizer
 
     def to_arrow(self) -> pa.Table:
-        """The corpus as a `pyarrow.Table`, a row for each trajectory.
+        """The corpus as a `pyarrow.Table` of its rows.
 
         The columns are id, task (text), success (truth value or null), tokens (lists of uint32), action
-        (lists of truth values) and, where each shard is scored, entropy (lists of float16 in nats, as long as
+        (lists of truth values), continues (truth value: the row before is a shorter prefix of the same
+        trajectory) and, where each shard is scored, entropy (lists of float16 in nats, as long as
         tokens; NaN before tokens that are not the agent's, or whose task is not in the sample that was
         scored). A whole corpus is memory-mapped; only entropies are copied. A selection is copied.
 
@@ -430,31 +434,36 @@ class Corpus:
 
     def task_counts(self) -> Counter[str]:
         """Return how many trajectories of the selection each task has."""
-        return Counter(task for file in self.shard_files() for task in file.tasks())
+        return Counter(task for file in self.shard_files() for task in file.tasks_of_runs())
 
     @property
     def num_trajectories(self) -> int:
         """The number of trajectories in the selection."""
-        return self._counts[0]
+        return self._counts.trajectories
 
     @property
     def num_tokens(self) -> int:
-        """The number of tokens in the selection, prompts included."""
-        return self._counts[1]
+        """The number of tokens in the selection's rows, prompts included."""
+        return self._counts.tokens
 
     @property
     def num_action_tokens(self) -> int:
         """The number of tokens in the selection that the agent generated."""
-        return self._counts[2]
+        return self._counts.action_tokens
 
     @cached_property
-    def _counts(self) -> tuple[int, int, int]:
+    def _counts(self) -> "_Counts":
         parts = self.manifest.parts
         if self._keep is None:
-            counts = [(part.trajectories, part.tokens, part.action_tokens) for part in parts]
+            counts = [
+                _Counts(part.trajectories, part.rows, part.tokens, part.action_tokens) for part in parts
+            ]
         else:
-            counts = [(len(s.ids), len(s.tokens), int(s.action.sum())) for s in self.shards()]
-        return sum(c[0] for c in counts), sum(c[1] for c in counts), sum(c[2] for c in counts)
+            counts = [
+                _Counts(shard.num_runs, len(shard.ids), len(shard.tokens), int(shard.action.sum()))
+                for shard in self.shards()
+            ]
+        return _Counts(*map(sum, zip(*counts, strict=True))) if counts else _Counts(0, 0, 0, 0)
 
     @property
     def teacher(self) -> TeacherRecord | None:
@@ -499,6 +508,13 @@ class Corpus:
         return np.array([answers[task] for task in tasks], dtype=np.bool_)
 
 
+class _Counts(NamedTuple):
+    trajectories: int
+    rows: int
+    tokens: int
+    action_tokens: int
+
+
 class _TemporaryFolder:
     """A folder that is removed with this object, or at exit, whichever comes first."""
 
@@ -507,9 +523,9 @@ class _TemporaryFolder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
+def _check_counts(file: Path, rows: int, tokens: int) -> None:
     batch = files.read_batch(file)
     found = batch.num_rows, len(batch.column("tokens").values)
-    if found != (trajectories, tokens):
-        stated = f"the manifest states {trajectories} of {tokens}"
-        raise CorpusError(f"{file}: {found[0]} trajectories of {found[1]} tokens, {stated}")
+    if found != (rows, tokens):
+        stated = f"the manifest states {rows} of {tokens}"
+        raise CorpusError(f"{file}: {found[0]} rows of {found[1]} tokens, {stated}")

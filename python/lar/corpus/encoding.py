@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from lar.corpus.known_texts import KnownTexts
 from lar.corpus.shards import Row
 from lar.errors import OptionError, TokenizerError
-from lar.tokenizer.spans import Rendering, Span, rendering
+from lar.tokenizer.prefixes import Prefixes, prefixes
+from lar.tokenizer.spans import Span
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.groups import in_groups
@@ -38,14 +39,16 @@ _MOST_CHUNKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One trajectory after encoding: its row, or the reason why the chat template refused it."""
+    """One trajectory after encoding: its rows, or the reason why the chat template refused it."""
 
     digest: bytes  # SHA-256 of the trajectory
-    row: Row | None = None
+    rows: tuple[Row, ...] = ()
     refusal: str | None = None
     unwritten: Unwritten | None = None  # what the chat template leaves out; None without messages
 
 
+# The ids of a conversation (n), and whether each is the agent's (n).
+Masked = tuple[NDArray[np.uint32], NDArray[np.bool_]]
 # Encodes trajectories, in their order.
 Encode = Callable[[Iterable[Trajectory], Tokenizer], Iterator[Encoded]]
 
@@ -94,29 +97,39 @@ def encode_chunk(
 ) -> list[Encoded]:
     """Render and encode a group of trajectories, in order; `known` are the texts of earlier groups."""
     rendered = [_render(trajectory, tokenizer) for trajectory in chunk]
-    conversations = [[] if isinstance(found, str) else _merged(found.spans) for found in rendered]
+    conversations = [
+        _merged(spans) for found in rendered if not isinstance(found, str) for spans in found.spans
+    ]
     if tokenizer.encodes_piecewise:
-        encoded = _encode_pieces(conversations, known or KnownTexts(tokenizer))
+        encoded = iter(_encode_pieces(conversations, known or KnownTexts(tokenizer)))
     else:
-        encoded = _encode_whole(conversations, tokenizer)
+        encoded = iter(_encode_whole(conversations, tokenizer))
     return [
         Encoded(digest(trajectory), refusal=found)
         if isinstance(found, str)
         else Encoded(
             digest(trajectory),
-            Row(trajectory.id, trajectory.task, trajectory.success, *masked),
+            _rows(trajectory, list(islice(encoded, len(found.spans)))),
             unwritten=found.unwritten,
         )
-        for trajectory, found, masked in zip(chunk, rendered, encoded, strict=True)
+        for trajectory, found in zip(chunk, rendered, strict=True)
     ]
 
 
-def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> Rendering | str:
+def _rows(trajectory: Trajectory, encoded: Sequence[Masked]) -> tuple[Row, ...]:
+    """A row for each of a trajectory's prefixes."""
+    return tuple(
+        Row(trajectory.id, trajectory.task, trajectory.success, *masked, continues=number > 0)
+        for number, masked in enumerate(encoded)
+    )
+
+
+def _render(trajectory: Trajectory, tokenizer: Tokenizer) -> Prefixes | str:
     """Return the rendered conversation, or the reason why the chat template refuses it."""
     if tokenizer.chat_template is None:
-        return rendering(tokenizer, trajectory)  # raises: no trajectory can be rendered
+        return prefixes(tokenizer, trajectory)  # raises: no trajectory can be rendered
     try:
-        return rendering(tokenizer, trajectory)
+        return prefixes(tokenizer, trajectory)
     except TokenizerError as error:
         return str(error)
 
@@ -127,9 +140,6 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
         Span("".join(span.text for span in group), agent)
         for agent, group in groupby(spans, key=lambda span: span.agent)
     ]
-
-
-Masked = tuple[NDArray[np.uint32], NDArray[np.bool_]]
 
 
 def _encode_pieces(conversations: Sequence[Sequence[Span]], known: KnownTexts) -> list[Masked]:

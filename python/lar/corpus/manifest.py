@@ -15,7 +15,8 @@ from lar.utils.files import atomic_file
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
-FORMAT_VERSION = 2
+# In versions 1 and 2 each trajectory was one row.
+FORMAT_VERSION = 3
 # Fields of other types are lists and records.
 _CHECKED = (str, int, bool)
 
@@ -26,9 +27,10 @@ class Part:
 
     file: str
     trajectories: int
+    rows: int  # one for each trajectory, or several (`lar.tokenizer.prefixes`)
     tokens: int
     action_tokens: int
-    without_action: int  # trajectories in which the agent generated nothing
+    without_action: int  # rows in which the agent generated nothing
 
 
 @dataclass(slots=True)
@@ -65,13 +67,13 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
-        if version not in (1, FORMAT_VERSION):
-            raise CorpusError(f"{file}: format version {version}, this program reads 1 and {FORMAT_VERSION}")
+        if version not in (1, 2, FORMAT_VERSION):
+            raise CorpusError(f"{file}: format version {version}, this program reads 1 to {FORMAT_VERSION}")
         if version == 1:
             value = _from_version_1(value, folder)
         try:
             unwritten = Unwritten.from_dict(value.get("unwritten", {}))
-            parts = [Part(**part) for part in value["parts"]]
+            parts = [_part(part, version) for part in value["parts"]]
             split = Split.of_json(value.get("split"))
             manifest = cls(**{**value, "parts": parts, "unwritten": unwritten, "split": split})
         except (TypeError, KeyError) as error:
@@ -102,6 +104,11 @@ class Manifest:
 
 
 _Record = Manifest | Part | Unwritten | Loss
+
+
+def _part(value: dict[str, Any], version: int) -> Part:
+    """A part as a manifest of this format version has it."""
+    return Part(**value) if version == FORMAT_VERSION else Part(**value, rows=value["trajectories"])
 
 
 def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:

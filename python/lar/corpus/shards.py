@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,25 @@ SCHEMA = pa.schema(
         pa.field("success", pa.bool_()),
         pa.field("tokens", pa.list_(pa.uint32()), nullable=False),
         pa.field("action", pa.list_(pa.bool_()), nullable=False),
+        pa.field("continues", pa.bool_(), nullable=False),
     ]
 )
+# Of format version 2, in which each run was one row.
+_SCHEMA_2 = pa.schema([field for field in SCHEMA if field.name != "continues"])
 # Shards of format version 1 had room for scores, which lie elsewhere now.
 _OLD_SCORES = [pa.field(name, pa.list_(pa.float16())) for name in ("entropy", "logprob")]
-_SCHEMA_1 = pa.schema([*SCHEMA, *_OLD_SCORES])
+_SCHEMA_1 = pa.schema([*_SCHEMA_2, *_OLD_SCORES])
 _DIGEST = b"lar.digest"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One trajectory of a corpus: n tokens, and whether the agent generated each.
+    """A trajectory of a corpus, or a prefix of one (`lar.tokenizer.prefixes`): n tokens and the mask.
 
     id: the run's name. task: what support and splits count by. success: None where nobody measured it.
-    tokens: uint32 (n). action: bool (n). Two are equal if all of it is.
+    tokens: uint32 (n). action: bool (n), whether the agent generated the token, and this row is the one in
+    which the token's turn is learnt. continues: whether the row before is a shorter prefix of the same run.
+    Two are equal if all of it is.
     """
 
     id: str
@@ -46,6 +52,7 @@ class Row:
     success: bool | None
     tokens: NDArray[np.uint32]
     action: NDArray[np.bool_]
+    continues: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -53,28 +60,43 @@ class Row:
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Row)
-            and (self.id, self.task, self.success) == (other.id, other.task, other.success)
+            and self._names == other._names
             and np.array_equal(self.tokens, other.tokens)
             and np.array_equal(self.action, other.action)
         )
 
     def __hash__(self) -> int:
-        return hash((self.id, self.task, self.success, len(self)))
+        return hash((self._names, len(self)))
+
+    @property
+    def _names(self) -> tuple[str, str, bool | None, bool]:
+        return self.id, self.task, self.success, self.continues
 
 
 @dataclass(frozen=True)
 class Shard:
-    """m trajectories with n tokens in all, as flat arrays; a whole file's tokens are a view of it."""
+    """m rows with n tokens in all, as flat arrays; a whole file's tokens are a view of it."""
 
     path: Path
     digest: str  # SHA-256 of the file's tokens and mask; scores are bound to it
     tokens: NDArray[np.uint32]  # (n)
-    offsets: NDArray[np.int64]  # (m + 1): trajectory i is tokens[offsets[i] : offsets[i + 1]]
+    offsets: NDArray[np.int64]  # (m + 1): row i is tokens[offsets[i] : offsets[i + 1]]
     action: NDArray[np.bool_]  # (n): the agent generated this token
     tasks: list[str]
     ids: list[str]
     success: list[bool | None]
+    continues: NDArray[np.bool_]  # (m): the row before is a shorter prefix of the same run
     selected: NDArray[np.bool_] | None = None  # of the agent's tokens in the file; None: all
+
+    @cached_property
+    def runs(self) -> NDArray[np.int64]:
+        """The number of each row's trajectory, from 0 on; int64 (m)."""
+        return np.cumsum(~self.continues) - 1
+
+    @property
+    def num_runs(self) -> int:
+        """The number of trajectories."""
+        return len(self.continues) - int(self.continues.sum())
 
     @cached_property
     def scores(self) -> Scores | None:
@@ -125,7 +147,8 @@ class Shard:
         bounds = self.offsets.tolist()
         for row, name in enumerate(self.ids):
             part = slice(bounds[row], bounds[row + 1])
-            yield Row(name, self.tasks[row], self.success[row], self.tokens[part], self.action[part])
+            columns = self.tasks[row], self.success[row], self.tokens[part], self.action[part]
+            yield Row(name, *columns, continues=bool(self.continues[row]))
 
     def take(self, keep: NDArray[np.bool_]) -> "Shard":
         """Return the trajectories for which `keep` (m) is true, as copies; this shard itself if all are."""
@@ -145,6 +168,7 @@ class Shard:
             tasks=[self.tasks[row] for row in rows],
             ids=[self.ids[row] for row in rows],
             success=[self.success[row] for row in rows],
+            continues=self.continues[keep],
             selected=selected,
         )
 
@@ -162,10 +186,16 @@ class ShardFile:
         return shard if self.keep is None else shard.take(self.keep)
 
     def tasks(self) -> list[str]:
-        """Return the tasks of the selected trajectories without reading their tokens."""
+        """Return the task of each selected row without reading the tokens."""
         column = read_batch(self.path).column("task")
         tasks: list[str] = (column if self.keep is None else column.filter(pa.array(self.keep))).to_pylist()
         return tasks
+
+    def tasks_of_runs(self) -> list[str]:
+        """Return the task of each selected trajectory, which may be several rows, in the same way."""
+        begins = ~_continues(read_batch(self.path))
+        begins = begins if self.keep is None else begins[self.keep]
+        return list(compress(self.tasks(), begins.tolist()))
 
 
 def write_rows(file: Path, rows: Sequence[Row]) -> None:
@@ -179,6 +209,7 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
         pa.array([row.success for row in rows], pa.bool_()),
         list_array(offsets, tokens),
         list_array(offsets, action),
+        pa.array([row.continues for row in rows], pa.bool_()),
     ]
     schema = SCHEMA.with_metadata({_DIGEST: _digest(tokens, action).encode()})
     with (
@@ -205,7 +236,16 @@ def read_shard(file: Path) -> Shard:
         tasks=batch.column("task").to_pylist(),
         ids=batch.column("id").to_pylist(),
         success=batch.column("success").to_pylist(),
+        continues=_continues(batch),
     )
+
+
+def _continues(batch: Any) -> NDArray[np.bool_]:
+    """Which rows of a shard continue the run of the row before; bool (m)."""
+    if "continues" not in batch.schema.names:
+        return np.zeros(batch.num_rows, np.bool_)
+    column: NDArray[np.bool_] = batch.column("continues").to_numpy(zero_copy_only=False)
+    return column
 
 
 def task_names(shards: Iterable[Path]) -> set[str]:
@@ -228,7 +268,7 @@ def read_batch(file: Path) -> Any:
     try:
         with source:
             reader = pa.ipc.open_file(source)
-            if reader.schema not in (SCHEMA, _SCHEMA_1) or reader.num_record_batches != 1:
+            if reader.schema not in (SCHEMA, _SCHEMA_2, _SCHEMA_1) or reader.num_record_batches != 1:
                 raise CorpusError(f"{file}: not a shard of a corpus (its columns are {reader.schema.names})")
             batch = reader.get_batch(0)
             # Unchecked, offsets that lead outside would be followed. This reads offsets, but no tokens.

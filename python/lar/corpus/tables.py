@@ -41,7 +41,9 @@ def to_table(files: Iterable[ShardFile], fingerprint: str, *, scored: bool) -> p
 
 def _to_batch(file: ShardFile, schema: Any) -> Any:
     stored = read_batch(file.path)
-    columns = [stored.column(name) for name in SCHEMA.names]
+    columns = [stored.column(name) for name in SCHEMA.names if name in stored.schema.names]
+    if len(columns) < len(SCHEMA):  # of an earlier format
+        columns.append(pa.array([False] * stored.num_rows, pa.bool_()))
     if "entropy" in schema.names:
         shard = read_shard(file.path)
         entropy = np.empty(0, np.float16) if shard.entropy is None else shard.entropy
@@ -94,13 +96,38 @@ class TableColumns:
     task: str = "task"
 
 
-def rows_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -> Iterator[Row]:
+@dataclass(frozen=True, slots=True)
+class TableRun:
+    """The rows of one trajectory, at least one."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def success(self) -> bool | None:
+        """Whether the run solved its task; None where nobody measured it."""
+        return self.rows[0].success
+
+
+def runs_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -> Iterator[TableRun]:
     """Yield the trajectories of a table.
 
     Raises:
         CorpusError: a column is missing or of another type, a value is null, a mask is not as long as its
-            tokens, or an id lies outside the tokenizer.
+            tokens, an id lies outside the tokenizer, or a row continues another run than the row before.
     """
+    rows: list[Row] = []
+    for number, row in enumerate(_rows_of_table(table, tokenizer, names)):
+        if row.continues and not (rows and (row.id, row.task) == (rows[0].id, rows[0].task)):
+            raise CorpusError(f"row {number}: 'continues' is true, but the row before is of no same run")
+        if rows and not row.continues:
+            yield TableRun(tuple(rows))
+            rows = []
+        rows.append(row)
+    if rows:
+        yield TableRun(tuple(rows))
+
+
+def _rows_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -> Iterator[Row]:
     _check_columns(table, tokenizer, names)
     first = 0
     for batch in table.to_batches():
@@ -121,7 +148,7 @@ def _check_columns(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -
 
 def left_out_columns(table: pa.Table, names: TableColumns) -> list[str]:
     """The columns of a table that a corpus has no place for, or that `lar.score` has to write."""
-    used = {names.tokens, names.action, names.task, "id", "success"}
+    used = {names.tokens, names.action, names.task, "id", "success", "continues"}
     return [name for name in table.column_names if name not in used]
 
 
@@ -136,12 +163,14 @@ def _rows(batch: Any, first: int, tokenizer: Tokenizer, names: TableColumns) -> 
     _refuse(action.astype(np.int64) >> 1 != 0, action, offsets, first, "in a mask is neither 0 nor 1")
     ids = _texts(batch, "id", first) or [str(first + row) for row in range(batch.num_rows)]
     tasks = _texts(batch, names.task, first)
-    success = _success(batch)
+    success, continues = _truths(batch, "success"), _truths(batch, "continues")
     bounds = offsets.tolist()
     tokens, action = tokens.astype(np.uint32), action.astype(np.bool_)
     for row in range(batch.num_rows):
         part = slice(bounds[row], bounds[row + 1])
-        yield Row(ids[row], tasks[row], success[row], tokens[part], action[part])
+        yield Row(
+            ids[row], tasks[row], success[row], tokens[part], action[part], continues=bool(continues[row])
+        )
 
 
 def _flat(batch: Any, name: str, first: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -196,24 +225,27 @@ def _is_text(kind: Any) -> bool:
     return any(getattr(pa.types, name, lambda _: False)(kind) for name in names)
 
 
-def _success(batch: Any) -> list[bool | None]:
-    if "success" not in batch.schema.names:
+def _truths(batch: Any, name: str) -> list[bool | None]:
+    """A column of truth values; None for each row where there is none."""
+    if name not in batch.schema.names:
         return [None] * batch.num_rows
-    column = batch.column("success")
+    column = batch.column(name)
     if not (pa.types.is_boolean(column.type) or pa.types.is_null(column.type)):
-        raise CorpusError(f"column 'success' holds {column.type}, not truth values")
+        raise CorpusError(f"column {name!r} holds {column.type}, not truth values")
     values: list[bool | None] = column.to_pylist()
     return values
 
 
-def keep_rows(rows: Iterable[Row], _: Tokenizer) -> Iterator[Encoded]:
+def keep_rows(runs: Iterable[TableRun], _: Tokenizer) -> Iterator[Encoded]:
     """Rows as they are, in the place of trajectories that are encoded (`lar.corpus.encoding.Encode`)."""
-    return (Encoded(digest(row), row) for row in rows)
+    return (Encoded(digest(run), run.rows) for run in runs)
 
 
-def digest(row: Row) -> bytes:
-    """SHA-256 of a row."""
-    found = hashlib.sha256(json.dumps([row.id, row.task, row.success]).encode())
-    found.update(np.ascontiguousarray(row.tokens).tobytes())
-    found.update(np.ascontiguousarray(row.action).tobytes())
+def digest(run: TableRun) -> bytes:
+    """SHA-256 of a run's rows."""
+    found = hashlib.sha256()
+    for row in run.rows:
+        found.update(json.dumps([row.id, row.task, row.success]).encode())
+        found.update(np.ascontiguousarray(row.tokens).tobytes())
+        found.update(np.ascontiguousarray(row.action).tobytes())
     return found.digest()

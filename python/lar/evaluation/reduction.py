@@ -299,7 +299,7 @@ class _Measure:
         latents = np.unique(form.units[form.units >= vocabulary.base_size])
         of_agent = np.isin(latents, form.units[form.action])
         counts = Counts(
-            trajectories=len(shard.tasks),
+            trajectories=shard.num_runs,
             turns=len(turn_starts(shard.action, shard.offsets)),
             base_tokens=int(shard.action.sum()),
             units=int(form.action.sum()),

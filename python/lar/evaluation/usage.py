@@ -1,7 +1,7 @@
 """What an agent's runs cost in tokens: what it writes, what it reads, and what each turn sends again."""
 
 from collections import defaultdict
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,6 +21,9 @@ class Tokens:
     conversation before it, so `sent`, the sum over all requests, has three parts. new: the prompt before the
     last turn of a run, each text once: what a prefix cache does not have; the text after that turn is in no
     request. again: the same text in later requests. resent: what the agent wrote, in later requests.
+
+    Where a request lacks reasoning that earlier ones had, a prefix cache has nothing of what follows: it is
+    prompt once more, and new, the agent's earlier turns included.
     """
 
     generated: int = 0
@@ -92,34 +95,54 @@ def base_tokens_by_task(corpus: Corpus) -> dict[str, Tokens]:
     found: defaultdict[str, Tokens] = defaultdict(Tokens)
     for shard in corpus.shards():
         offsets = shard.offsets.astype(np.int64)
-        for task, begin, end in zip(shard.tasks, offsets[:-1], offsets[1:], strict=True):
-            tokens, _ = _tokens(shard.action[begin:end], np.array([0, end - begin]))
+        rows = zip(shard.tasks, offsets[:-1], offsets[1:], _cached(shard.tokens, offsets, shard), strict=True)
+        for task, begin, end, cached in rows:
+            tokens, _ = _tokens(shard.action[begin:end], np.array([0, end - begin]), cached)
             found[task] += tokens
     return dict(found)
 
 
 def _base_of_shard(shard: Shard) -> Usage:
-    base, turns = _tokens(shard.action, shard.offsets.astype(np.int64))
-    return Usage(len(shard.tasks), turns, base, base)
+    offsets = shard.offsets.astype(np.int64)
+    base, turns = _tokens(shard.action, offsets, _cached(shard.tokens, offsets, shard).sum())
+    return Usage(shard.num_runs, turns, base, base)
 
 
 def _of_shard(vocabulary: LatentVocabulary, shard: Shard) -> Usage:
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     ends = np.searchsorted(form.starts, shard.offsets)
-    base, turns = _tokens(shard.action, shard.offsets.astype(np.int64))
-    units, _ = _tokens(form.action, ends)
-    return Usage(len(shard.tasks), turns, base, units)
+    without = _base_of_shard(shard)
+    units, _ = _tokens(form.action, ends, _cached(form.units, ends, shard).sum())
+    return replace(without, units=units)
 
 
-def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64]) -> tuple[Tokens, int]:
-    """The tokens of conversations with `offsets` (m + 1), and the number of the agent's turns."""
+def _cached(ids: NDArray[np.uint32], offsets: NDArray[np.int64], shard: Shard) -> NDArray[np.int64]:
+    """How many ids of each of m rows a prefix cache has of the row before, the same run's; int64 (m).
+
+    ids: (n), tokens or units, in which row i is ids[offsets[i] : offsets[i + 1]].
+    """
+    found = np.zeros(len(shard.continues), np.int64)
+    for row in np.flatnonzero(shard.continues).tolist():
+        before, begin, end = offsets[row - 1 : row + 2].tolist()
+        length = min(begin - before, end - begin)
+        differ = ids[before : before + length] != ids[begin : begin + length]
+        found[row] = differ.argmax() if differ.any() else length
+    return found
+
+
+def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64], cached: int = 0) -> tuple[Tokens, int]:
+    """The tokens of conversations with `offsets` (m + 1), and the number of the agent's turns.
+
+    cached: see `_cached`, the sum over these conversations.
+    """
     turns = turn_starts(action, offsets)
     runs = np.searchsorted(offsets, turns, side="right") - 1
     before = offsets[runs]
     written = np.concatenate([[0], np.cumsum(action, dtype=np.int64)])
     own = written[turns] - written[before]  # of what a turn's request holds
     read = turns - before - own
-    new = int(read[np.diff(runs, append=-1) != 0].sum())
+    new = int(read[np.diff(runs, append=-1) != 0].sum()) - cached
     generated = int(written[-1])
-    parts = Tokens(generated, len(action) - generated, new, int(read.sum()) - new, int(own.sum()))
+    prompt = len(action) - generated - cached
+    parts = Tokens(generated, prompt, new, int(read.sum()) - new, int(own.sum()))
     return parts, len(turns)

@@ -51,7 +51,7 @@ def claim(
         CorpusError: the corpus is a selection, or has the scores of another teacher, or some of this one in
         another `dtype`.
     """
-    if len(corpus) < sum(part.trajectories for part in corpus.manifest.parts):
+    if len(corpus) < sum(part.rows for part in corpus.manifest.parts):
         raise CorpusError(f"{corpus.path}: a selection of tasks cannot be scored; score the whole corpus")
     found = _found(corpus, overwrite=overwrite)
     if found is not None and found.identity != teacher.identity:

@@ -9,8 +9,8 @@ from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
 from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.turns import Border, Conversation, InexactTurnError
-from lar.tokenizer.unwritten import Unwritten, unwritten
-from lar.trajectories.schema import Trajectory
+from lar.tokenizer.unwritten import unwritten_reasoning
+from lar.trajectories.schema import Message, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,40 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """A rendered conversation: its spans, and what of the agent's text is missing in them."""
+    """A rendered conversation.
 
-    spans: list[Span]
-    unwritten: Unwritten
+    text: as the template writes it. turns: the agent's messages. borders: where the text of each is, with the
+    token that ends it; None for a turn that the template leaves out.
+    """
+
+    text: str
+    turns: list[Message]
+    borders: list[Border]
+    dialect: Dialect
+
+    @property
+    def written(self) -> list[str]:
+        """The text of each of the agent's turns."""
+        return [self.text[slice(*border)] if border else "" for border in self.borders]
+
+    @property
+    def lacking(self) -> list[int]:
+        """The characters of each turn's reasoning that its text lacks."""
+        pairs = zip(self.turns, self.written, strict=True)
+        return [unwritten_reasoning(turn, text, self.dialect) for turn, text in pairs]
+
+    def spans(self, learned: Sequence[bool] | None = None) -> list[Span]:
+        """The spans; turns that are not `learned` (None: those of weight 0) are the environment's."""
+        if learned is None:
+            learned = [turn.get("weight") != 0 for turn in self.turns]
+        text, spans, position = self.text, list[Span](), 0
+        for border, is_learned in zip(self.borders, learned, strict=True):
+            if border is not None and is_learned:
+                start, end = border
+                spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
+                position = end
+        spans.append(Span(text[position:], agent=False))
+        return [span for span in spans if span.text]
 
 
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
@@ -39,17 +69,17 @@ def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     Raises:
         TokenizerError: the template refuses the trajectory, or it does not show which text is the agent's.
     """
-    return rendering(tokenizer, trajectory).spans
+    return rendering(tokenizer, trajectory).spans()
 
 
-def rendering(tokenizer: Tokenizer, trajectory: Trajectory) -> Rendering:
-    """Return the spans of `render`, and what of the agent's text the template does not write.
+def rendering(tokenizer: Tokenizer, trajectory: Trajectory, end: int | None = None) -> Rendering:
+    """Render the trajectory, or its first `end` messages.
 
     Raises:
         TokenizerError: as `render` does.
     """
     template, dialect = speaker(tokenizer, trajectory.tools)
-    messages, tools = dialect.adjust(trajectory.messages, trajectory.tools)
+    messages, tools = dialect.adjust(trajectory.messages[:end], trajectory.tools)
     try:
         text = template.render(messages, tools)
     except TemplateRefusalError as refusal:
@@ -63,10 +93,8 @@ def rendering(tokenizer: Tokenizer, trajectory: Trajectory) -> Rendering:
             f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
             "which text is the agent's"
         ) from None
-    turns = [message for message in trajectory.messages if message["role"] == "assistant"]
-    written = [text[slice(*border)] if border else "" for border in borders]
-    learned = [turn.get("weight") != 0 for turn in turns]
-    return Rendering(_spans(text, borders, learned), unwritten(trajectory.id, turns, written, dialect))
+    turns = [message for message in trajectory.messages[:end] if message["role"] == "assistant"]
+    return Rendering(text, turns, borders, dialect)
 
 
 def _check_unicode(trajectory: Trajectory, text: str) -> None:
@@ -136,16 +164,3 @@ def _with_ends(text: str, turns: Sequence[Border], dialect: Dialect) -> list[Bor
             turn = start, position
         borders.append(turn)
     return borders
-
-
-def _spans(text: str, turns: Sequence[Border], learned: list[bool]) -> list[Span]:
-    """Cut `text` at the turns; a turn that is not `learned` is the environment's."""
-    spans: list[Span] = []
-    position = 0
-    for turn, is_learned in zip(turns, learned, strict=True):
-        if turn is not None and is_learned:
-            start, end = turn
-            spans += [Span(text[position:start], agent=False), Span(text[start:end], agent=True)]
-            position = end
-    spans.append(Span(text[position:], agent=False))
-    return [span for span in spans if span.text]

@@ -15,11 +15,13 @@ from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.tools import CallEdges
 from lar.trajectories.schema import Message, ToolCall
 
+_EARLIER, _LAST = "reasoning of earlier turns", "reasoning of the last turn"
+_WITHIN = "reasoning within the text"
 # What is left out -> the part of a turn that it belongs to, in the order in which it is reported.
 KINDS = {
-    "reasoning of earlier turns": "reasoning",
-    "reasoning of the last turn": "reasoning",
-    "reasoning within the text": "text",
+    _EARLIER: "reasoning",
+    _LAST: "reasoning",
+    _WITHIN: "text",
     "text beside a call": "text",
     "text without a call": "text",
     "calls": "calls",
@@ -102,19 +104,31 @@ def unwritten(
     for number, (turn, text) in enumerate(zip(turns, written, strict=True), start=1):
         reasoning, content = turn.get("reasoning_content") or "", turn.get("content") or ""
         calls = [_Call.of(call) for call in turn.get("tool_calls") or ()]
-        rest, lost_calls = _find_calls(calls, text, dialect.call_edges)
-        rest, lost_reasoning = _lost(reasoning, rest)
-        lost = {
-            "reasoning of earlier turns"
-            if number < len(turns)
-            else "reasoning of the last turn": lost_reasoning,
-            **_lost_content(content, rest, has_calls=bool(calls)),
-            **lost_calls,
-        }
+        lost = _lost_in(turn, text, dialect, is_last=number == len(turns))
         losses = [Loss(kind, count, 1, identifier, number) for kind, count in lost.items() if count]
         characters = len(reasoning.strip()), len(content.strip()), sum(call.size for call in calls)
         found.add(Unwritten(*characters, losses))
     return found
+
+
+def unwritten_reasoning(turn: Message, text: str, dialect: Dialect) -> int:
+    """The characters of a turn's reasoning that `text`, the turn as it was written, lacks."""
+    if not turn.get("reasoning_content") and "</think>" not in (turn.get("content") or ""):
+        return 0
+    lost = _lost_in(turn, text, dialect, is_last=True)
+    return lost[_LAST] + lost.get(_WITHIN, 0)
+
+
+def _lost_in(turn: Message, text: str, dialect: Dialect, *, is_last: bool) -> dict[str, int]:
+    """How many characters of a turn its written text lacks, by kind."""
+    calls = [_Call.of(call) for call in turn.get("tool_calls") or ()]
+    rest, lost_calls = _find_calls(calls, text, dialect.call_edges)
+    rest, lost_reasoning = _lost(turn.get("reasoning_content") or "", rest)
+    return {
+        _LAST if is_last else _EARLIER: lost_reasoning,
+        **_lost_content(turn.get("content") or "", rest, has_calls=bool(calls)),
+        **lost_calls,
+    }
 
 
 def _lost_content(content: str, text: str, *, has_calls: bool) -> dict[str, int]:
@@ -122,7 +136,7 @@ def _lost_content(content: str, text: str, *, has_calls: bool) -> dict[str, int]
     thought, tag, rest = content.rpartition("</think>")
     lost = {}
     if tag:
-        text, lost["reasoning within the text"] = _lost(thought.strip().removeprefix("<think>"), text)
+        text, lost[_WITHIN] = _lost(thought.strip().removeprefix("<think>"), text)
     kind = "text beside a call" if has_calls else "text without a call"
     _, lost[kind] = _lost(rest, text)
     return lost

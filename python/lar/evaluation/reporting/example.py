@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,15 +59,14 @@ def example(
 
     None if the agent writes nothing in them.
     """
-    found: list[tuple[tuple[bool, bool], int, Shard, int]] = []
+    found: list[tuple[tuple[bool, bool], int, Shard, slice]] = []
     for corpus in corpora.values():
         for shard in corpus.select(tasks.__contains__).shards():
-            lengths = np.diff(shard.action_offsets).tolist()
-            found += [
-                ((_is_scored(shard, run), bool(shard.success[run])), length, shard, run)
-                for run, length in enumerate(lengths)
-                if length
-            ]
+            begins = np.flatnonzero(~shard.continues).tolist()
+            for begin, end in pairwise([*begins, len(shard.ids)]):
+                length = int(shard.action_offsets[end] - shard.action_offsets[begin])
+                rank = _is_scored(shard, begin, end), bool(shard.success[begin])
+                found += [(rank, length, shard, slice(begin, end))] if length else []
             if len(found) > 10_000:
                 break
     if not found:
@@ -75,22 +75,23 @@ def example(
     ordered = sorted((item for item in found if item[0] == best), key=lambda item: item[1])
     middle = len(ordered) // 2
     near = ordered[max(middle - _CANDIDATES // 2, 0) : middle + 1 + _CANDIDATES // 2]
-    choices = [_one(shard, run) for _, _, shard, run in near]
+    choices = [_one(shard, rows) for _, _, shard, rows in near]
     tools = [len(set(Turns.of(one, vocabulary.tokenizer).tools)) for one in choices]
     return _example(choices[tools.index(max(tools))], vocabulary)
 
 
-def _is_scored(shard: Shard, run: int) -> bool:
-    """Whether a trajectory of a shard has entropies: its task may not be in the sample that was scored."""
+def _is_scored(shard: Shard, begin: int, end: int) -> bool:
+    """Whether a run, these rows of a shard, has entropies: its task may not be in the scored sample."""
     if (entropies := shard.action_entropy) is None:
         return False
-    of_run = slice(*shard.action_offsets[run : run + 2].tolist())
-    return not np.isnan(entropies[of_run]).all()
+    return not np.isnan(entropies[shard.action_offsets[begin] : shard.action_offsets[end]]).all()
 
 
-def _one(shard: Shard, run: int) -> Shard:
-    """One trajectory of a shard."""
-    return shard.take(np.arange(len(shard.tasks)) == run)
+def _one(shard: Shard, rows: slice) -> Shard:
+    """The rows of one run of a shard."""
+    chosen = np.zeros(len(shard.ids), np.bool_)
+    chosen[rows] = True
+    return shard.take(chosen)
 
 
 def _example(one: Shard, vocabulary: LatentVocabulary) -> Example:
@@ -112,7 +113,7 @@ def _example(one: Shard, vocabulary: LatentVocabulary) -> Example:
         one.success[0],
         shown,
         all_turns=len(turns.starts),
-        scored=_is_scored(one, 0),
+        scored=_is_scored(one, 0, len(one.ids)),
     )
 
 

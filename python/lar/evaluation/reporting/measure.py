@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -126,10 +127,10 @@ def measure(
 def _add_shard(found: Measured, name: str, shard: Shard, vocabulary: LatentVocabulary) -> None:
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     turns = Turns.of(shard, vocabulary.tokenizer)
-    found.runs += len(shard.tasks)
+    found.runs += shard.num_runs
     found.tokens += len(shard.tokens)
     found.action_tokens += int(shard.action.sum())
-    found.outcomes.update(shard.success)
+    found.outcomes.update(compress(shard.success, (~shard.continues).tolist()))
     measured = np.array([task in found.tasks for task in shard.tasks], dtype=np.bool_)
     _add_savings(found, name, shard, form, turns, measured)
     _add_uses(found, shard, form, turns, vocabulary)
@@ -141,7 +142,7 @@ def _add_savings(
     base = turns.ends - turns.starts
     of_turn = turns.at(form.starts[:-1][form.action])
     units = np.bincount(of_turn, minlength=len(base))
-    chosen = np.flatnonzero(measured[turns.runs])
+    chosen = np.flatnonzero(measured[turns.rows])
     for turn in chosen.tolist():
         counts = 1, int(base[turn]), int(units[turn])
         found.by_tool[turns.tools[turn]].add(*counts)
@@ -176,7 +177,7 @@ def _add_uses(
         if not use.uses:
             use.example = _around(form, turns, int(places[chosen[0]]), vocabulary)
         use.uses += len(chosen)
-        use.tasks.update(shard.tasks[run] for run in set(turns.runs[in_turns].tolist()))
+        use.tasks.update(shard.tasks[row] for row in set(turns.rows[in_turns].tolist()))
         use.tools.update(turns.tools[turn] for turn in in_turns)
         use.opens += int(opens[chosen].sum())
         use.closes += int(closes[chosen].sum())

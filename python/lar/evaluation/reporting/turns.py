@@ -23,13 +23,13 @@ _ACTION = rf"^Action(?: \d+)?: ?{_NAME}"
 class Turns:
     """The t turns of the agent in a shard.
 
-    starts, ends: int64 (t), positions of base tokens. runs: int64 (t), the trajectory of each. numbers: int64
-    (t), 1 for a run's first turn. tools: the names of the tools that each calls, or `NO_CALL`.
+    starts, ends: int64 (t), positions of base tokens. rows: int64 (t), the row of each. numbers: int64 (t), 1
+    for a run's first turn. tools: the names of the tools that each calls, or `NO_CALL`.
     """
 
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
-    runs: NDArray[np.int64]
+    rows: NDArray[np.int64]
     numbers: NDArray[np.int64]
     tools: list[str]
 
@@ -37,12 +37,13 @@ class Turns:
     def of(cls, shard: Shard, tokenizer: Tokenizer) -> "Turns":
         """The turns of a shard."""
         starts, ends = _borders(shard.action, shard.offsets)
-        runs = np.searchsorted(shard.offsets, starts, side="right") - 1
+        rows = np.searchsorted(shard.offsets, starts, side="right") - 1
+        runs = shard.runs[rows]
         numbers = np.arange(len(starts)) - np.searchsorted(runs, runs) + 1
         pattern = _calls(tokenizer)
         parts = [shard.tokens[start:end].tolist() for start, end in zip(starts, ends, strict=True)]
         texts = tokenizer.backend.decode_batch(parts, skip_special_tokens=False)
-        return cls(starts, ends, runs, numbers, [_tools(text, pattern) for text in texts])
+        return cls(starts, ends, rows, numbers, [_tools(text, pattern) for text in texts])
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The turn in which each position of the agent's text lies; int64, as long as `positions`."""

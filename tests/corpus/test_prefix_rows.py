@@ -1,0 +1,149 @@
+"""Runs whose reasoning the chat template leaves out later: several rows, which count as one run."""
+
+from itertools import groupby
+
+import numpy as np
+import pytest
+
+from lar.corpus import Corpus
+from lar.corpus.turns import count_turns
+from lar.evaluation.reporting.example import example
+from lar.evaluation.reporting.turns import Turns
+from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage, usage
+from lar.mining.mine import mine
+from lar.trajectories.schema import Trajectory
+from testing.conversations import agent, call, result, user
+from testing.corpora import contents
+from testing.lossy_templates import LOSSY
+
+QWEN3 = LOSSY["last thought"]
+
+
+def runs(count: int = 40) -> list[Trajectory]:
+    """Runs of one to four questions; each is answered after a call, with reasoning in every turn."""
+    return [
+        Trajectory(
+            f"run{number}",
+            f"task{number // 2}",
+            [message for question in range(1 + number % 4) for message in asked(number, question)],
+            success=number % 3 == 0,
+        )
+        for number in range(count)
+    ]
+
+
+def asked(number: int, question: int):
+    return [
+        user(f"question {question} of {number}?"),
+        {**call(content="I look."), "reasoning_content": f"I do not know {question} yet, so I look for it."},
+        result(f"found {number * question}"),
+        agent(f"It is {number * question}.", reasoning_content="I have found it."),
+    ]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Corpus:
+    path = tmp_path_factory.mktemp("prefixes") / "corpus"
+    return Corpus.build(runs(), QWEN3, path, shard_tokens=2000)
+
+
+def test_a_run_is_a_row_for_each_question_and_counts_once(corpus):
+    rows = list(corpus)
+    for trajectory, (_, group) in zip(runs(), groupby(rows, key=lambda row: row.id), strict=True):
+        found = list(group)
+        assert [row.continues for row in found] == [False] + [True] * (len(found) - 1)
+        assert len(found) == sum(message["role"] == "user" for message in trajectory.messages)
+    assert (len(corpus), corpus.num_trajectories) == (len(rows), 40)
+    assert corpus.task_counts() == {f"task{number}": 2 for number in range(20)}
+    assert count_turns(corpus) == sum(
+        message["role"] == "assistant" for trajectory in runs() for message in trajectory.messages
+    )
+    assert not corpus.manifest.unwritten.losses
+
+
+def test_a_selection_has_whole_runs(corpus):
+    train, held = corpus.split(0.3)
+    assert train.num_trajectories + held.num_trajectories == 40
+    assert len(train) + len(held) == len(corpus) > 40
+    assert sorted([*train, *held], key=repr) == sorted(corpus, key=repr)
+
+
+def test_the_agent_writes_each_text_once(corpus):
+    texts = [corpus.tokenizer.decode(row.tokens[row.action]) for row in corpus if row.id == "run3"]
+    turns = [
+        f"<think>\nI do not know {question} yet, so I look for it.\n</think>\n\nI look.\n<tool_call>\n"
+        '{"name": "look", "arguments": {"at": "x"}}\n</tool_call><|im_end|>'
+        f"<think>\nI have found it.\n</think>\n\nIt is {3 * question}.<|im_end|>"
+        for question in range(4)
+    ]
+    assert texts == turns
+
+
+def test_a_report_numbers_the_turns_of_a_run_and_shows_it_whole(corpus):
+    for shard in corpus.shards():
+        turns = Turns.of(shard, corpus.tokenizer)
+        for run in range(shard.num_runs):
+            of_run = shard.runs[turns.rows] == run
+            assert turns.numbers[of_run].tolist() == list(range(1, int(of_run.sum()) + 1))
+    shown = example({"": corpus}, mine(corpus, 4, min_support=2), frozenset(corpus.tasks))
+    (asked_for,) = (trajectory for trajectory in runs() if trajectory.id == shown.run)
+    assert shown.all_turns == sum(message["role"] == "assistant" for message in asked_for.messages)
+
+
+def test_tables_have_the_rows_and_give_them_back(corpus, tmp_path):
+    assert list(Corpus.from_arrow(corpus.to_arrow(), QWEN3, tmp_path / "again")) == list(corpus)
+
+
+def test_the_bytes_depend_on_no_number_of_workers_and_a_stopped_build_goes_on(corpus, tmp_path):
+    other = Corpus.build(runs(), QWEN3, tmp_path / "one", shard_tokens=2000, workers=1)
+    assert contents(other.path) == contents(corpus.path)
+
+    def stopped():
+        yield from runs()[:30]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Corpus.build(stopped(), QWEN3, tmp_path / "two", shard_tokens=2000, workers=1)
+    again = Corpus.build(runs(), QWEN3, tmp_path / "two", shard_tokens=2000)
+    assert contents(again.path) == contents(corpus.path)
+
+
+def test_a_prefix_cache_misses_what_follows_dropped_reasoning(corpus):
+    """The usage equals that of a cache which has the row before, counted request by request."""
+    vocabulary = mine(corpus, 16, min_support=2)
+    found = usage(corpus, vocabulary)
+    assert base_usage(corpus).base == found.base == sum_of(counted(corpus, None))
+    assert found.units == sum_of(counted(corpus, vocabulary))
+    assert found.runs == corpus.num_trajectories
+    assert sum(tokens.generated for tokens in base_tokens_by_task(corpus).values()) == found.base.generated
+    assert sum(tokens.new for tokens in base_tokens_by_task(corpus).values()) == found.base.new
+
+
+def sum_of(counts):
+    return sum(counts[1:], counts[0])
+
+
+def counted(corpus, vocabulary):
+    for_all, before = [], None
+    for row in corpus:
+        ids, action = row.tokens, row.action
+        if vocabulary is not None:
+            form = vocabulary.reparameterize(row.tokens, row.action)
+            ids, action = form.units, form.action
+        cached = common(before, ids) if row.continues else 0
+        begins = [place for place in np.flatnonzero(action) if place == 0 or not action[place - 1]]
+        generated = int(action.sum())
+        new = int((~action[: begins[-1]]).sum()) - cached
+        sent = sum(int(begin) for begin in begins)
+        resent = sum(int(action[:begin].sum()) for begin in begins)
+        for_all.append(Tokens(generated, len(ids) - generated - cached, new, sent - resent - new, resent))
+        before = ids
+    return for_all
+
+
+def common(one, other) -> int:
+    """The length of what two arrays begin with alike."""
+    same = 0
+    while same < min(len(one), len(other)) and one[same] == other[same]:
+        same += 1
+    return same

@@ -1,0 +1,154 @@
+"""The prefixes of a run: each turn is learnt once, as it was written when the agent wrote it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lar.errors import TokenizerError
+from lar.tokenizer.prefixes import Prefixes, prefixes
+from lar.tokenizer.spans import render, rendering
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.schema import Message, Trajectory
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import TOOL, agent, call, result, tokenizer_with, user
+from testing.lossy_templates import LOSSY
+
+TOKENIZERS = {**LOSSY, "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"]))}
+QWEN3 = LOSSY["last thought"]
+
+
+def run(messages: list[Message]) -> Trajectory:
+    return Trajectory("t", "task", messages, tools=[TOOL])
+
+
+def learnt(found: Prefixes) -> list[list[str]]:
+    return [[span.text for span in spans if span.agent] for spans in found.spans]
+
+
+def test_each_turn_keeps_its_reasoning_and_is_learnt_once():
+    messages = [
+        user("one"),
+        agent("1", reasoning_content="I think of one."),
+        user("two"),
+        {**call(), "reasoning_content": "I look for two."},
+        result("2"),
+        agent("2", reasoning_content="I have found two."),
+        user("three"),
+        agent("3"),
+    ]
+    found = prefixes(QWEN3, run(messages))
+    assert learnt(found) == [
+        ["<think>\nI think of one.\n</think>\n\n1<|im_end|>"],
+        [
+            "<think>\nI look for two.\n</think>\n\n"
+            '\n<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call><|im_end|>',
+            "<think>\nI have found two.\n</think>\n\n2<|im_end|>",
+        ],
+        ["3<|im_end|>"],
+    ]
+    assert not found.unwritten.losses
+    assert found.unwritten.reasoning == sum(len(turn.get("reasoning_content", "")) for turn in messages)
+
+
+def test_reasoning_in_the_text_is_kept_in_the_same_way():
+    thoughts = [f"<think>\nI think of {n}.\n</think>\n\n" for n in range(3)]
+    messages = [m for n in range(3) for m in (user(f"q{n}"), agent(f"{thoughts[n]}a{n}"))]
+    found = prefixes(QWEN3, run(messages))
+    assert learnt(found) == [[f"{thought}a{n}<|im_end|>"] for n, thought in enumerate(thoughts)]
+    assert not found.unwritten.losses
+
+
+def test_a_turn_of_weight_0_is_learnt_in_no_prefix():
+    messages = [user("a"), agent("1", reasoning_content="Why?", weight=0), user("b"), agent("2")]
+    found = prefixes(QWEN3, run(messages))
+    assert learnt(found) == [["2<|im_end|>"]]
+    assert [loss.kind for loss in found.unwritten.losses] == ["reasoning of earlier turns"]
+
+
+def test_what_follows_the_last_turn_is_left_out_where_it_drops_the_reasoning():
+    messages = [user("a"), agent("1", reasoning_content="Why?"), user("b")]
+    found = prefixes(QWEN3, run(messages))
+    assert found.spans == [render(QWEN3, run(messages[:2]))]
+
+
+def test_what_no_prefix_has_is_counted_and_costs_no_rows():
+    messages = [
+        user("a"),
+        agent("1", reasoning_content="Why?"),
+        user("b"),
+        agent("2", reasoning_content="So!"),
+    ]
+    found = prefixes(TOKENIZERS["chatml"], run(messages))
+    assert found.spans == [render(TOKENIZERS["chatml"], run(messages))]
+    assert sum(loss.characters for loss in found.unwritten.losses) == len("Why?So!")
+
+
+steps = st.lists(
+    st.tuples(
+        st.booleans(),  # a user speaks first
+        st.booleans(),  # the agent reasons
+        st.integers(0, 1),  # it calls so many tools
+        st.booleans(),  # it is learnt
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def conversation(steps) -> list[Message]:
+    messages = [user("go")]
+    for number, (asks, thinks, calls, is_learnt) in enumerate(steps):
+        if asks and messages[-1]["role"] == "assistant":
+            messages.append(user("on"))
+        turn = call(name=f"tool{number}x") if calls else agent(f"word{number}x")
+        if thinks:
+            turn["reasoning_content"] = f"thought{number}x"
+        if not is_learnt:
+            turn["weight"] = 0
+        messages += [turn, *(result("r") for _ in range(calls))]
+    return messages
+
+
+@pytest.mark.parametrize("template", sorted(TOKENIZERS))
+@given(steps=steps)
+def test_each_turn_is_learnt_once_as_the_template_writes_it_at_that_time(template, steps):
+    tokenizer, messages = TOKENIZERS[template], conversation(steps)
+    try:
+        found = prefixes(tokenizer, run(messages))
+    except TokenizerError:
+        assert template == "alternating"
+        return
+    check_texts(tokenizer, messages, found)
+    written = [text for texts in learnt(found) for text in texts]
+    turns = [message for message in messages if message["role"] == "assistant"]
+    ends = [place + 1 for place, message in enumerate(messages) if message["role"] == "assistant"]
+    for number, (turn, end) in enumerate(zip(turns, ends, strict=True)):
+        holding = [text for text in written if f"word{number}x" in text or f"tool{number}x" in text]
+        assert len(holding) == (turn.get("weight") != 0)
+        if holding and turn.get("reasoning_content"):
+            assert (f"thought{number}x" in holding[0]) is could_hold(tokenizer, messages, end, number)
+
+
+def check_texts(tokenizer: Tokenizer, messages: list[Message], found: Prefixes) -> None:
+    """The prefixes are renderings of the first messages, the longest last; of a single one, all messages."""
+    texts = ["".join(span.text for span in spans) for spans in found.spans]
+    known = [
+        one.text for end in range(len(messages) + 1) if (one := rendered_or_none(tokenizer, messages, end))
+    ]
+    places = [known.index(text) for text in texts]
+    assert places == sorted(set(places))
+    if len(texts) == 1 and not any(learnt(found)):
+        assert texts == known[-1:]
+
+
+def rendered_or_none(tokenizer: Tokenizer, messages: list[Message], end: int):
+    try:
+        return rendering(tokenizer, run(messages), end)
+    except TokenizerError:
+        return None
+
+
+def could_hold(tokenizer: Tokenizer, messages: list[Message], end: int, number: int) -> bool:
+    """Whether the turn has its reasoning in the whole run, or in the prefix that ends with it."""
+    found = [rendering(tokenizer, run(messages)), rendered_or_none(tokenizer, messages, end)]
+    return any(one is not None and f"thought{number}x" in one.written[number] for one in found)
