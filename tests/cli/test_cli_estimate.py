@@ -34,6 +34,21 @@ def logs(tmp_path):
     return chat_log(tmp_path / "logs.jsonl", [f"issue-{number}" for number in range(40)])
 
 
+def test_a_bill_of_a_log_of_calls_says_how_many_of_them_a_run_is(run, logs, model):
+    records = [json.loads(line) for line in logs.read_text().splitlines()]
+    calls = [
+        {**record, "messages": record["messages"][:end]}
+        for record in records
+        for end, message in enumerate(record["messages"], start=1)
+        if message["role"] == "assistant"
+    ]
+    arguments = ("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL, *PRICES)
+    assert "count your month in runs" not in run(*arguments)[1]
+    logs.write_text("".join(json.dumps(call) + "\n" for call in calls))
+    mind = f"a run is {len(calls) / 40:.1f} of the {len(calls)} records of these logs: count your month in"
+    assert mind in " ".join(run(*arguments)[1].split())
+
+
 @pytest.fixture
 def model(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "model")
@@ -50,6 +65,7 @@ def test_logs_give_what_their_corpus_gives_and_leave_nothing_behind(run, logs, m
     assert run("corpus", logs, "--tokenizer", model, *key, "-o", tmp_path / "corpus")[0] == 0
     of_corpus = json.loads(run("estimate", tmp_path / "corpus", *SMALL, "--json")[1])
     found = json.loads(out)
+    assert (found.pop("records"), of_corpus.pop("records")) == (40, None)
     assert found == of_corpus
     assert (found["tasks_in_all"], found["tokens_in_all_error"]) == (40, 0)
     assert not list(temporary.iterdir())

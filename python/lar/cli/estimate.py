@@ -120,6 +120,7 @@ def command(
     cost = training_cost(folder, tokens, found.recommended.size)
     month = _bill_of(found.recommended, bill, found.whole)
     summary = {
+        "records": sum(counts.records for counts in report.formats.values()) or None,
         **found.to_dict(),
         "realised": list(REALISED),
         "bill": month,

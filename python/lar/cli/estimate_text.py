@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # world are no bound.
 REALISED = (0.74, 1.0)
 _SOURCE = "SmolLM2-135M on search_qa saved"
-_MEASURED = "64 to 297"  # docs/evidence.md
+# Where a run is so many records or more, the bill says so: who counts calls counts each run several times.
+_SEVERAL = 1.5
 
 
 def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
@@ -32,6 +33,7 @@ def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     _print_more(found)
     if summary["bill"]:
         _print_bill(found.recommended, summary["bill"], unwritten_in_words(found.unwritten))
+        _print_records(found, summary["records"])
     _print_training(summary["training"])
     if found.whole.held_out:
         print_prose(f"Left out: the {found.whole.held_out:,} tasks that the corpus holds out.")
@@ -144,9 +146,9 @@ def _print_more(found: "Estimate") -> None:
     print_prose(
         f"A trained agent may save less than its logs could: {_SOURCE} {REALISED[0]:.0%} of that in the worse"
         f" of two trainings (docs/howto/estimate.md). So {best.size} latents may save"
-        f" {REALISED[0] * best.reduction:.1%}, or less still. The success of a pretrained model was measured"
-        f" with {_MEASURED} latents: it was kept in one world and lost in another. Measure it against a"
-        " control (docs/howto/success.md)."
+        f" {REALISED[0] * best.reduction:.1%}, or less still. It kept its success with 64 latents there, and"
+        " lost some with 256 there and with 64 elsewhere: measure yours against a control"
+        " (docs/howto/success.md)."
     )
 
 
@@ -161,9 +163,8 @@ def _print_training(cost: dict[str, Any] | None) -> None:
         f" windows of at most {cost['max_length']:,} (max_length; a long run's windows repeat its head), with"
         f" {cost['parameters'] / 1e9:.2f} B parameters {about_hours(cost['hours'])} of one H100, and as"
         f" much for the control.{_price(cost)} Memory: {cost['weights_gib']:.1f} GiB for the weights,"
-        f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic (4"
-        " operations a token and parameter at 40% of the GPU's peak); docs/howto/one-gpu.md has what was"
-        " measured."
+        f" {cost['trained_gib']:.1f} GiB for what is trained, and activations. This is arithmetic, at"
+        " the rate of one measurement with gradient checkpointing (docs/howto/one-gpu.md)."
     )
 
 
@@ -215,6 +216,17 @@ def _print_bill(point: "Point", bill: dict[str, Any], unwritten: str) -> None:
     left_out = [f"tokens without a price ({', '.join(missing)})"] if missing else []
     for text in [*left_out, *filter(None, [unwritten])]:
         print_prose(f"{'not in the bill':<16}{text}", hanging=16)
+
+
+def _print_records(found: "Estimate", records: int | None) -> None:
+    """Print that a run is several of the logs' records (None for a corpus), where each is a call."""
+    a_run = 1 if records is None else records / found.whole.runs
+    if a_run >= _SEVERAL:
+        print_prose(
+            f"{'mind':<16}a run is {a_run:,.1f} of the {records:,} records of these logs: count your month in"
+            " runs, not in records",
+            hanging=16,
+        )
 
 
 def _head(point: "Point", bill: dict[str, Any]) -> str:

@@ -8,13 +8,15 @@ from typing import Any
 from lar.corpus import Corpus
 from lar.corpus.windows import windows
 
-# Floating-point operations a second in bfloat16, as the maker of the H100 SXM states them, and the share of
-# them that training runs usually reach. Neither was measured with this package.
+# Floating-point operations a second in bfloat16, as the maker of the H100 SXM states them (the H200 has the
+# same), and the share of them that plain LoRA reached on an H200 with Qwen3-8B's shape: 6,216 tokens a second
+# (docs/results/training.md, "The cost of training").
 PEAK = 989e12
-UTILISATION = 0.4
-# For each token and parameter: the forward pass 2, the backward pass through frozen weights 2 (activations
-# alone) and through the new ones almost nothing. A loss with a teacher takes 2 more for the teacher's pass.
-OPERATIONS = 4
+UTILISATION = 0.31
+# For each token and parameter: the forward pass 2, the same once more for gradient checkpointing, the
+# backward pass through frozen weights 2 (activations alone) and through the new ones almost nothing. A loss
+# with a teacher takes 2 more for the teacher's pass.
+OPERATIONS = 6
 RANK = 16  # of LoRA, the default of distilling
 # Of each parameter that is trained, in float32: itself, its gradient and Adam's two moments.
 TRAINED_BYTES = 16
