@@ -14,7 +14,8 @@ from lar.corpus import Corpus
 from lar.corpus.scores import scores_file
 from lar.errors import CorpusError, OptionError
 from lar.mining.entropy_gate import parse_gate
-from lar.mining.mine import _entropy_sums, _Mining, mine
+from lar.mining.latent_entropies import entropy_sums
+from lar.mining.mine import _Mining, mine
 from lar.mining.one_machine import OneMachine
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Trajectory
@@ -359,5 +360,5 @@ def test_a_latents_mean_entropy_is_never_of_less_than_no_tokens():
         tokens = action = offsets = None
         entropy = np.array([1.0, 2.0, 4.0], dtype=np.float16)
 
-    sums, numbers = _entropy_sums(Vocabulary(), OneShard())
+    sums, numbers = entropy_sums(Vocabulary(), OneShard())
     assert (sums.tolist(), numbers.tolist()) == ([0.0, 2.0], [0.0, 1.0])

@@ -1,7 +1,6 @@
 """`lar run`: the whole way from logs to an export, by the other commands with their defaults."""
 
 import io
-import json
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +143,7 @@ def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]
     Raises:
         OptionError: the folder is of something else, or of a run with other options or of other files.
     """
-    from lar.utils.files import atomic_file, check_usable, read_json
+    from lar.utils.files import check_usable, read_json, write_json
 
     check_usable(output, RUN_FILE)
     file = output / RUN_FILE
@@ -159,8 +158,7 @@ def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]
         record = {**found, _INPUTS: same}
         if record == found:
             return
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(file, record)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Loss, Unwritten
-from lar.utils.files import atomic_file
+from lar.utils.files import write_json
 
 # The other entries of a corpus folder beside the shards and `teacher/`.
 MANIFEST_FILE = "manifest.json"
@@ -87,9 +87,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Replace the folder's `manifest.json` in one step, by one of this format version."""
-        value = {**asdict(self), "format_version": FORMAT_VERSION}
-        with atomic_file(folder / MANIFEST_FILE) as file:
-            file.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / MANIFEST_FILE, {**asdict(self), "format_version": FORMAT_VERSION})
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""

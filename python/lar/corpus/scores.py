@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from lar.corpus.selection import InSample, Split
 from lar.errors import CorpusError
-from lar.utils.files import atomic_file
+from lar.utils.files import atomic_file, write_json
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 
 TEACHER_FOLDER = "teacher"
@@ -88,8 +88,7 @@ class TeacherRecord:
 
     def write(self, corpus: Path) -> None:
         """Replace the record in a corpus's folder in one step."""
-        with atomic_file(corpus / TEACHER_FOLDER / RECORD_FILE) as file:
-            file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_json(corpus / TEACHER_FOLDER / RECORD_FILE, asdict(self))
 
 
 def teacher_tasks(corpus: Path) -> frozenset[str]:

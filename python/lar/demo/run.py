@@ -1,6 +1,5 @@
 """Runs all stages of the demo in one folder, and then its three agents on held-out tickets."""
 
-import json
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,7 +18,7 @@ from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
 from lar.evaluation.reporting.evidence import ArmsFile, Evidence
 from lar.models.causal_lm import load_model
-from lar.utils.files import atomic_file
+from lar.utils.files import write_json
 from lar.utils.progress import Progress
 
 REPORT_NAME = "report.html"
@@ -154,6 +153,4 @@ def _distil(
 
 
 def _write_record(file: Path, result: DemoResult, options: DemoOptions) -> None:
-    record = {**result.to_dict(), "options": asdict(options)}
-    with atomic_file(file) as temporary:
-        temporary.write_text(json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_json(file, {**result.to_dict(), "options": asdict(options)})

@@ -20,7 +20,7 @@ from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, load_model
 from lar.models.saving import save_model
 from lar.models.trained_tasks import set_trained_tasks
-from lar.tokenizer.tokenizer import TEMPLATE_FOLDER
+from lar.tokenizer.files import TEMPLATE_FOLDER
 from lar.utils.arguments import opened
 from lar.utils.files import atomic_folder, check_replaceable
 from lar.utils.keywords import merge_options

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lar import _core
-from lar.corpus import Corpus, Shard
+from lar.corpus import Corpus
 from lar.corpus.backend import Backend
 from lar.corpus.dominant_task import dominant_task
 from lar.corpus.seen_tasks import check_unseen, digests_of
@@ -18,8 +18,9 @@ from lar.corpus.turns import count_turns
 from lar.errors import CorpusError
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
+from lar.mining.latent_entropies import has_entropies, with_entropies
 from lar.mining.new_tools import NewTools
-from lar.mining.one_machine import OneMachine, entropies_of
+from lar.mining.one_machine import OneMachine
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
@@ -287,7 +288,7 @@ class _Mining:
             mined_tasks |= self._before.mined_tasks
         latents = self._latents(segments, folded.runs)
         vocabulary = LatentVocabulary(latents, corpus.tokenizer, mining, mined_tasks)
-        vocabulary = _with_entropies(vocabulary, corpus, self._backend, self._progress)
+        vocabulary = with_entropies(vocabulary, corpus, self._backend, self._progress)
         self._progress.end()
         return vocabulary
 
@@ -408,53 +409,9 @@ class _Mining:
 def _expected_passes(options: MiningOptions, gates: Sequence[str], corpus: Corpus) -> int:
     """The number of passes that mining takes."""
     passes = 3 + (BORDER in gates) + (SERVED in gates) + bool(options.prompt_weight)
-    if _has_entropies(corpus):
+    if has_entropies(corpus):
         passes += 1  # the latents' entropies
         if options.max_entropy is not None:
             passes += 2 if str(options.max_entropy).startswith("p") else 1
             passes += corpus.teacher is not None and corpus.teacher.share < 1
     return passes
-
-
-def _has_entropies(corpus: Corpus) -> bool:
-    return corpus.teacher is not None and corpus.is_scored
-
-
-def _with_entropies(
-    vocabulary: LatentVocabulary, corpus: Corpus, backend: Backend, progress: Progress
-) -> LatentVocabulary:
-    """The vocabulary with each latent's mean entropy over its uses, where the corpus has a teacher's."""
-    if not _has_entropies(corpus) or vocabulary.size == 0:
-        return vocabulary
-    annotate(progress, "entropies of the latents")
-    sums = np.zeros(vocabulary.size)
-    numbers = np.zeros(vocabulary.size)
-    for of_shard in backend.map_shards(partial(_entropy_sums, vocabulary), corpus, progress):
-        sums += of_shard[0]
-        numbers += of_shard[1]
-    means = (sums / np.maximum(numbers, 1)).tolist()
-    latents_with = tuple(
-        replace(latent, mean_entropy=round(mean, 4)) if number else latent
-        for latent, mean, number in zip(vocabulary.latents, means, numbers.tolist(), strict=True)
-    )
-    return replace(vocabulary, latents=latents_with)
-
-
-def _entropy_sums(
-    vocabulary: LatentVocabulary, shard: Shard
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """For each of k latents the sum of the entropies within its uses, and their number; float64 (k) each.
-
-    Where a sample of the tasks is scored, other uses have no entropies, and are not counted.
-    """
-    form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
-    entropies = entropies_of(shard).astype(np.float64)
-    # Only a unit's second and later tokens are predicted within the unit.
-    entropies[form.starts[:-1]] = np.nan
-    used = form.action & (form.units >= vocabulary.base_size)
-    latents = form.units[used] - vocabulary.base_size
-    totals = np.add.reduceat(np.nan_to_num(entropies, nan=0.0), form.starts[:-1])[used]
-    continued = np.add.reduceat(~np.isnan(entropies), form.starts[:-1], dtype=np.int64)[used]
-    sums = np.bincount(latents, weights=totals, minlength=vocabulary.size)
-    numbers = np.bincount(latents, weights=continued, minlength=vocabulary.size)
-    return sums.astype(np.float64), numbers.astype(np.float64)

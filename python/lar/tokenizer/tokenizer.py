@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -16,17 +14,24 @@ import tokenizers
 from numpy.typing import ArrayLike, NDArray
 
 from lar.errors import TokenizerError
+from lar.tokenizer.files import (
+    DEFAULT_TEMPLATE,
+    TEMPLATE_FILE,
+    TEMPLATE_FOLDER,
+    TOKENIZER_CONFIG_FILE,
+    chat_templates,
+    content_of,
+    file_stem,
+    obey_added_tokens,
+    read_config,
+    write_text,
+)
 from lar.tokenizer.location import TOKENIZER_FILE, tokenizer_folder
 from lar.tokenizer.token_bytes import bytes_of_tokens, is_found_in_text
-from lar.utils.files import atomic_file
+from lar.utils.files import write_json
 from lar.utils.paths import StrPath
 
-logger = logging.getLogger(__name__)
-
-TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-TEMPLATE_FILE = "chat_template.jinja"
-TEMPLATE_FOLDER = "additional_chat_templates"  # of the templates other than `default`, NAME.jinja each
-_DEFAULT, _TOOL_USE = "default", "tool_use"
+_TOOL_USE = "tool_use"
 
 # Pairs of texts whose ids, encoded separately, must decode to the joined text (see `encodes_piecewise`).
 _JOINTS = (("a", "b"), ("a ", "b"), ("a", " b"), ("\n", "a"), (".", "\n\nb"))
@@ -70,9 +75,9 @@ class Tokenizer:
         backend.no_padding()
         self.backend = backend
         named: dict[str, str | None]
-        named = {**chat_template} if isinstance(chat_template, Mapping) else {_DEFAULT: chat_template}
-        self.chat_template = named.pop(_DEFAULT, None)
-        self.other_templates = {_file_stem(name): text for name, text in named.items() if text is not None}
+        named = {**chat_template} if isinstance(chat_template, Mapping) else {DEFAULT_TEMPLATE: chat_template}
+        self.chat_template = named.pop(DEFAULT_TEMPLATE, None)
+        self.other_templates = {file_stem(name): text for name, text in named.items() if text is not None}
         self._config = {key: value for key, value in (config or {}).items() if key != "chat_template"}
 
     def __len__(self) -> int:
@@ -113,11 +118,10 @@ class Tokenizer:
             backend = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises a bare Exception
             raise TokenizerError(f"{file}: {error}") from None
-        config = read_json(folder / TOKENIZER_CONFIG_FILE)
-        named = {**read_json(folder / "special_tokens_map.json"), **config}
-        with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
-            _obey_added_tokens(backend, named, folder / TOKENIZER_CONFIG_FILE)
-        return cls(backend, config=named, chat_template=_chat_templates(folder, config))
+        config = read_config(folder / TOKENIZER_CONFIG_FILE)
+        named = {**read_config(folder / "special_tokens_map.json"), **config}
+        obey_added_tokens(backend, named, folder / TOKENIZER_CONFIG_FILE)
+        return cls(backend, config=named, chat_template=chat_templates(folder, config))
 
     @classmethod
     def of(cls, value: Any) -> "Tokenizer":
@@ -162,7 +166,7 @@ class Tokenizer:
         """The special tokens by name (bos_token, eos_token, ...), to which a chat template may refer."""
         extra = self._config.get("extra_special_tokens")
         named = {**self._config, **(extra if isinstance(extra, dict) else {})}
-        contents = {name: _content(value) for name, value in named.items() if name.endswith("_token")}
+        contents = {name: content_of(value) for name, value in named.items() if name.endswith("_token")}
         return {name: content for name, content in contents.items() if content is not None}
 
     @cached_property
@@ -357,112 +361,9 @@ class Tokenizer:
         """Write the files that `load` reads, each in one step; other files in the folder stay."""
         target = Path(folder)
         # The library's `save` raises a bare Exception for a full disk.
-        _write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
-        _write_text(target / TOKENIZER_CONFIG_FILE, _json_text(self._config))
+        write_text(target / TOKENIZER_FILE, self.backend.to_str(pretty=True))
+        write_json(target / TOKENIZER_CONFIG_FILE, self._config)
         if self.chat_template is not None:
-            _write_text(target / TEMPLATE_FILE, self.chat_template)
+            write_text(target / TEMPLATE_FILE, self.chat_template)
         for name, text in self.other_templates.items():
-            (target / TEMPLATE_FOLDER).mkdir(exist_ok=True)
-            _write_text(target / TEMPLATE_FOLDER / f"{name}.jinja", text)
-
-
-def _obey_added_tokens(backend: tokenizers.Tokenizer, config: dict[str, Any], file: Path) -> None:
-    """Give the added tokens the form that tokenizer_config.json lists (transformers gives it precedence).
-
-    Tokens that only this file names are added. Where a flag such as `rstrip` differs, it decides.
-    """
-    listed = config.get("added_tokens_decoder") or {}
-    known = backend.get_added_tokens_decoder()
-    named = {_content(value) for name, value in config.items() if name.endswith("_token")}
-    for index, entry in sorted((int(index), entry) for index, entry in listed.items()):
-        fields = {key: value for key, value in entry.items() if key not in {"content", "special", "__type"}}
-        is_special = bool(entry.get("special"))
-        token = tokenizers.AddedToken(entry["content"], special=is_special, **fields)
-        token.special = is_special or token.content in named  # after `normalized` has got its default
-        if index in known and _flags(known[index]) == _flags(token):
-            continue
-        backend.add_tokens([token])
-        logger.info("%s: added token %r is missing from %s, or another", file, token.content, TOKENIZER_FILE)
-        if backend.token_to_id(token.content) != index:
-            got = backend.token_to_id(token.content)
-            raise TokenizerError(f"{file}: added token {token.content!r} has id {index} but would get {got}")
-
-
-def _flags(token: tokenizers.AddedToken) -> tuple[str | bool, ...]:
-    kind = (token.content, token.special, token.normalized)
-    return *kind, token.lstrip, token.rstrip, token.single_word
-
-
-@contextmanager
-def _as_tokenizer_error(file: Path) -> Iterator[None]:
-    """Turn what a malformed `file` causes within the block into a TokenizerError that names it."""
-    try:
-        yield
-    except TokenizerError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TokenizerError(f"{file}: not as transformers writes it ({error!r})") from None
-
-
-def _chat_templates(folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    """Return the templates that transformers would use, by name: those of files, else the config's."""
-    further = sorted((folder / TEMPLATE_FOLDER).glob("*.jinja"))
-    files = {_DEFAULT: folder / TEMPLATE_FILE, **{file.stem: file for file in further}}
-    if found := {name: _template_text(file) for name, file in files.items() if file.is_file()}:
-        return found
-    templates = config.get("chat_template")
-    if isinstance(templates, str):
-        return {_DEFAULT: templates}
-    with _as_tokenizer_error(folder / TOKENIZER_CONFIG_FILE):
-        if isinstance(templates, list):
-            templates = {entry["name"]: entry["template"] for entry in templates}
-        if isinstance(templates, dict):
-            return {str(name): _text(template) for name, template in templates.items()}
-    return {}
-
-
-def _template_text(file: Path) -> str:
-    with _as_tokenizer_error(file):
-        # With its line ends as they are: a copy has the hash of what it was copied from.
-        return file.read_bytes().decode("utf-8")
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a chat template is text, not {type(value).__name__}")
-    return value
-
-
-def _file_stem(name: str) -> str:
-    """Return the name of a chat template, which is written as a file; TokenizerError for a path."""
-    if not name or {"/", "\\", "\0"} & set(name):
-        raise TokenizerError(f"a chat template has the name {name!r}, which is no file's name")
-    return name
-
-
-def _content(value: Any) -> str | None:
-    """Return a token's text: a plain string, or the `content` of a serialized added token."""
-    content = value.get("content") if isinstance(value, dict) else value
-    return content if isinstance(content, str) else None
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Return the file's JSON object, or {} without a file; TokenizerError if it is not a JSON object."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        raise TokenizerError(f"{file}: not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise TokenizerError(f"{file}: not a JSON object")
-    return value
-
-
-def _json_text(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-
-
-def _write_text(file: Path, text: str) -> None:
-    with atomic_file(file) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+            write_text(target / TEMPLATE_FOLDER / f"{name}.jinja", text)

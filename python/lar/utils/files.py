@@ -55,7 +55,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 def write_json(target: Path, value: Any) -> None:
     """Write a value as an indented JSON file, in one step (see `atomic_file`)."""
     with atomic_file(target) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(file: Path, error: type[Exception] = OptionError) -> dict[str, Any]:

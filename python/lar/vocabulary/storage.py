@@ -16,7 +16,7 @@ import numpy as np
 
 from lar.errors import CorpusError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.files import atomic_folder
+from lar.utils.files import atomic_folder, write_json
 from lar.utils.task_digests import read_digests, write_digests
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
@@ -47,8 +47,7 @@ def write_folder(
         "latents": [asdict(latent) for latent in latents],
     }
     with atomic_folder(path, holds=FILE_NAME) as folder:
-        text = json.dumps(content, ensure_ascii=False, indent=1)
-        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / FILE_NAME, content)
         write_digests(folder / TASKS_NAME, mined_tasks)
         tokenizer.save(folder / TOKENIZER_NAME)
 

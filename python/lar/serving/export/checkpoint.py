@@ -33,7 +33,7 @@ from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.files import atomic_folder, check_replaceable, write_json
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -159,7 +159,7 @@ def _write(
         "split": student.record.get("split"),
         **turn_ids(exported, vocabulary.base_size),
     }
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / RECORD_FILE, record)
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
     write_model_card(folder, vocabulary, record, card, exported)
     report = _checked(folder, target, reference)
@@ -212,7 +212,7 @@ def _point_at_parent(file: Path) -> None:
     """Write the base's path in the adapter as its parent folder, so that both can be moved together."""
     content = json.loads(file.read_text(encoding="utf-8"))
     content["base_model_name_or_path"] = ".."
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(file, content)
 
 
 def _checked(folder: Path, target: Path, reference: Path) -> dict[str, Any]:

@@ -14,16 +14,12 @@ from typing import Any
 import tokenizers
 
 from lar.errors import TokenizerError, VocabularyError
+from lar.tokenizer.files import TEMPLATE_FILE, TEMPLATE_FOLDER, TOKENIZER_CONFIG_FILE, read_config
 from lar.tokenizer.generation_prompt import agent_header, answer_openings, other_openings
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.token_bytes import token_of_text
-from lar.tokenizer.tokenizer import (
-    TEMPLATE_FILE,
-    TEMPLATE_FOLDER,
-    TOKENIZER_CONFIG_FILE,
-    Tokenizer,
-    read_json,
-)
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.files import write_json
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -100,11 +96,10 @@ def write_tokenizer(
     latents, and a loader that falls back to them would silently lose the latents.
     """
     (target / TOKENIZER_FILE).write_text(backend.to_str(pretty=True), encoding="utf-8")
-    config = _configuration(read_json(source / TOKENIZER_CONFIG_FILE), backend)
+    config = _configuration(read_config(source / TOKENIZER_CONFIG_FILE), backend)
     if chat_template is not None:
         config.pop("chat_template", None)
-    text = json.dumps(config, ensure_ascii=False, indent=2) + "\n"
-    (target / TOKENIZER_CONFIG_FILE).write_text(text, encoding="utf-8")
+    write_json(target / TOKENIZER_CONFIG_FILE, config)
     templates = chat_template or source / TEMPLATE_FILE
     for file, name in ((templates, TEMPLATE_FILE), (source / _SPECIAL_TOKENS_FILE, _SPECIAL_TOKENS_FILE)):
         if file.is_file():
