@@ -23,6 +23,7 @@ from lar.models.adapter import base_folder, is_adapter
 from lar.models.broken_files import as_training_error
 from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
 from lar.models.compatibility import quiet_peft
+from lar.models.in_use import evaluating
 from lar.models.snapshot import Snapshot
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
@@ -97,7 +98,8 @@ class Student(nn.Module):
     def head(self) -> Head:
         """The model's map from hidden states to logits over base ids."""
         if self._head is None:
-            with self.teacher(), torch.random.fork_rng():
+            # Not `teacher`: that would take the adapter from replies that other threads are generating.
+            with evaluating(self), self.base_rows_only():
                 self._head = head_of(self.base, self.vocabulary.base_size)
         return self._head
 
@@ -126,7 +128,10 @@ class Student(nn.Module):
 
     @contextmanager
     def teacher(self) -> Iterator[None]:
-        """Within the block the model is the frozen teacher, bit for bit: adapter and latents are off."""
+        """Within the block the model is the frozen teacher, bit for bit: adapter and latents are off.
+
+        PEFT switches the adapter off for all threads, so no other thread may use the student meanwhile.
+        """
         with self.base_rows_only():
             if isinstance(self.model, PeftModel):
                 with self.model.disable_adapter():
@@ -136,7 +141,7 @@ class Student(nn.Module):
 
     @contextmanager
     def base_rows_only(self) -> Iterator[None]:
-        """Within the block the model has no latents; the adapter stays on."""
+        """Within the block the model has no latents in this thread; the adapter stays on."""
         if self.rows is None:
             yield
         else:
