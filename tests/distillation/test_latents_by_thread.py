@@ -1,7 +1,7 @@
 """A pass without latents in one thread leaves the passes of the others as they are."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 import torch
@@ -103,6 +103,19 @@ def test_the_head_is_found_with_dropout_too(vocabulary):
     assert student.head.base_size == vocabulary.base_size
     assert torch.equal(torch.get_rng_state(), before)
     assert [module.training for module in model.modules()] == modes
+
+
+def test_a_failed_look_up_leaves_nothing_for_the_next_pass(student, units):
+    """The failed ids have the next ones' shape, so that they would be filled in without an error."""
+    base = units.clamp_max(student.vocabulary.base_size - 1)
+    expected = logits(student, units)
+    with student.teacher():
+        frozen = logits(student, base)
+    for off, ids, wanted in ((student.teacher, base, frozen), (nullcontext, units, expected)):
+        with pytest.raises(IndexError):
+            logits(student, units.index_fill(1, torch.tensor([0]), -5))
+        with off():
+            assert torch.equal(logits(student, ids), wanted)
 
 
 def gradients(student):

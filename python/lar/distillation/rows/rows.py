@@ -120,6 +120,7 @@ class LatentRows(nn.Module):
         )
 
     def _hide_latents(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
+        self._pending.pop(get_ident(), None)  # of a look-up that has raised
         if not self.enabled:
             return None
         self._pending[get_ident()] = arguments[0]
