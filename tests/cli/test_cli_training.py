@@ -8,8 +8,10 @@ import pytest
 from lar import cli
 from lar.corpus import Corpus
 from lar.distillation import Student
+from lar.trajectories.schema import Trajectory
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
+from testing.conversations import agent, user
 
 STEPS = ["--max-steps", "2", "--max-length", "200", "--device", "cpu"]
 
@@ -58,6 +60,23 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(run, folders, mon
         assert code == 2
         assert err == "lar: error: device 'cuda' is not there: torch finds no GPU\n"
         assert not out.exists()
+
+
+def test_bits_per_byte_of_tasks_without_an_agent_are_refused_in_one_line(run, folders, tokenizer):
+    """Beside a corpus with an agent they count as before: nothing."""
+    turns = [user("Hello?"), {**agent("Hi."), "weight": 0}]
+    Corpus.build(
+        [Trajectory(f"silent-{i}", f"task {i}", turns) for i in range(4)], tokenizer, folders / "silent"
+    )
+    end = (folders / "vocabulary", "--model", folders / "model", "--device", "cpu", "--json")
+    code, _, err = run("evaluate", folders / "silent", *end)
+    assert code == 2
+    assert err.splitlines()[-1] == "lar: error: silent: the measured tasks hold no token of an agent"
+    Corpus.build(toy.trajectories(8, first=100), tokenizer, folders / "fresh")
+    found = [run("evaluate", folders / "fresh", *more, *end) for more in ((), (folders / "silent",))]
+    assert [code for code, _, _ in found] == [0, 0]
+    first, second = (json.loads(out)["bits_per_byte"] for _, out, _ in found)
+    assert first == second
 
 
 def test_from_an_earlier_student(run, folders, vocabulary):

@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from contextlib import nullcontext
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 import lar
 from lar.cli.demo import _print, command
 from lar.cli.report import command as report
-from lar.demo.base_model import BaseModelOptions, new_model
+from lar.demo.base_model import BaseModelOptions, _batches, new_model
 from lar.demo.base_tokenizer import END_OF_TURN, train_tokenizer
 from lar.demo.expert import demonstrate, text_of
 from lar.demo.online import Arm
@@ -91,6 +93,23 @@ def test_attention_initially_copies() -> None:
         torch.testing.assert_close(attention.q_proj.weight, attention.k_proj.weight)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_an_epoch_has_a_trajectory_at_most_once_and_few_fill_one_batch(
+    demo_tokenizer: Tokenizer, logs: list[Trajectory], size: int
+) -> None:
+    corpus = lar.Corpus.build(logs[:3], demo_tokenizer)
+    every = [shard.tokens[a:b].tolist() for shard in corpus.shards() for a, b in pairwise(shard.offsets)]
+    batches = _batches(corpus, size, seed=0)
+    for _ in range(3):  # epochs
+        epoch = [next(batches) for _ in range(max(1, 3 // size))]
+        read = [
+            row[kept].tolist() for tokens, _, kept in epoch for row, kept in zip(tokens, kept, strict=True)
+        ]
+        assert len(read) == min(size, 3) * len(epoch)
+        assert len({tuple(row) for row in read}) == len(read)
+        assert all(row in every for row in read)
+
+
 SMALL = DemoOptions(
     tasks=4,
     training_tasks=24,
@@ -154,6 +173,15 @@ def test_a_folder_with_something_in_it_is_left_alone(demo: Path) -> None:
     with pytest.raises(OptionError, match="there is something already"):
         run_demo(demo, SMALL, lambda name, unit: nullcontext(lambda done, total: None))  # noqa: ARG005
     assert sorted(path.name for path in demo.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_one_ticket_to_learn_and_one_to_solve_are_enough(tmp_path: Path) -> None:
+    """No segment occurs in two tasks then, so the student has no latents."""
+    few = replace(SMALL, tasks=1, training_tasks=1)
+    result = run_demo(tmp_path / "out", few, lambda name, unit: nullcontext(lambda done, total: None))  # noqa: ARG005
+    assert all(len(arm.solved) == 1 for arm in result.arms.values())
+    assert lar.LatentVocabulary.load(tmp_path / "out" / "vocabulary").size == 0
 
 
 @pytest.mark.parametrize("wrong", [{"tasks": 0}, {"training_tasks": 0}, {"seed": -1}, {"seed": 2**32}])

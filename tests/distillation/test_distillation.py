@@ -457,6 +457,14 @@ def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_fol
     assert arms[0].base_tokens == arms[1].base_tokens == arms[1].units
 
 
+def test_measuring_leaves_a_model_in_its_mode(corpus):
+    model = tiny.model(corpus.tokenizer.base_size).train()
+    model.model.layers[0].eval()
+    modes = [module.training for module in model.modules()]
+    bits_per_byte(corpus, model)
+    assert [module.training for module in model.modules()] == modes
+
+
 def test_gradient_checkpointing_changes_nothing(corpus, vocabulary, teacher_folder):
     both = [
         distill(

@@ -249,6 +249,18 @@ def test_a_folder_gains_success_without_further_training(split_corpus, teacher_f
         sweep(*arguments, output, options, STEPS)
 
 
+@pytest.mark.parametrize("side", ["training", "held_out"])
+def test_a_side_of_a_split_is_refused_before_anything_is_trained(
+    split_corpus, teacher_folder, tmp_path, trained, side
+):
+    view = getattr(split_corpus, side)
+    assert view.own_split is not None
+    with pytest.raises(CorpusError, match="a view of selected tasks holds out none of them; give the whole"):
+        sweep(view, teacher_folder, tmp_path / "out", OPTIONS, STEPS)
+    assert trained == []
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_has_no_meaning_is_refused(split_corpus, teacher_folder, tmp_path, corpus, done):
     with pytest.raises(CorpusError, match="holds out no tasks"):
         sweep(corpus, teacher_folder, tmp_path / "out", OPTIONS, STEPS)

@@ -13,7 +13,7 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import Split
-from lar.errors import OptionError
+from lar.errors import CorpusError, OptionError
 from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.turn_lengths import TurnLength
 
@@ -127,6 +127,10 @@ def _bits_per_byte(
     """Bits per byte over all corpora, for each arm whose folder was given; `on` is the dtype and device."""
     if model is None:
         return {}
+    spoken = [corpus for corpus in corpora.values() if corpus.num_action_tokens]
+    if not spoken:
+        names = ", ".join(name for name, corpus in corpora.items() if corpus.num_trajectories)
+        raise CorpusError(f"{names}: the measured tasks hold no token of an agent")
     needs_train_extra()
     from lar.distillation import Student
     from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -139,11 +143,7 @@ def _bits_per_byte(
         arm: Any = str(model) if folder is None else Student.load(folder, str(model), **on)
         with progress_bar(name, unit="windows") as progress:
             common = {"max_length": max_length, "allow_seen": in_sample, "progress": progress, **on}
-            found = [
-                bits_per_byte(corpus, arm, **common)
-                for corpus in corpora.values()
-                if corpus.num_action_tokens
-            ]
+            found = [bits_per_byte(corpus, arm, **common) for corpus in spoken]
         values[name] = sum(part.bits for part in found) / sum(part.bytes for part in found)
     return values
 

@@ -120,8 +120,12 @@ def _rate(step: int, options: BaseModelOptions) -> float:
 
 
 def _batches(corpus: Corpus, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield batches endlessly: ids (m, longest), the mask of the agent's tokens, and the mask of tokens."""
+    """Yield batches endlessly: ids (m, longest), the mask of the agent's tokens, and the mask of tokens.
+
+    m is `size`, or the number of all trajectories where these are fewer.
+    """
     examples = list(_examples(corpus.training))
+    size = min(size, len(examples))
     order = np.random.default_rng(seed)
     while True:
         shuffled = order.permutation(len(examples))

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
@@ -61,7 +62,8 @@ def adapt(
     Args:
         corpus: conversations, as an object or a folder, of the model's own tokenizer. Of a whole corpus with
             a split, the training side is learnt; a view of selected tasks is used as it is.
-        model: a checkpoint folder, or a model object, which is changed in place.
+        model: a checkpoint folder, or a model object, which is changed in place. After an error it is as it
+            was, unless the LoRA was merged already and the result could not be saved.
         options: see `AdaptOptions`; `keywords` are its fields, and override those of `options`.
         output: where the merged model is saved as a plain checkpoint with its tokenizer, a record of the run
             (`adaptation.json`) and digests of its tasks (`trained_tasks.txt`); None to keep it in memory
@@ -109,7 +111,8 @@ def adapt(
             _save(result, corpus, folder, record, student.trained_tasks, Path(output))
             shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
 
-    from_main(save)
+    with nullcontext() if merge else student.unloaded_on_error():  # merged weights cannot be taken back
+        from_main(save)
     return result
 
 

@@ -71,7 +71,7 @@ def distill(
             agent's units. Of a whole corpus with a split, the training side is learnt; a view of selected
             tasks is used as it is.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
-            (`student.unload()` takes it out again).
+            (`student.unload()` takes it out again). After an error it is as it was.
         vocabulary: the latents, as an object or a folder; ignored (and allowed to be None) where
             `options.control` is set. Such a run learns as `DistillOptions.as_control` says.
         options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
@@ -129,7 +129,8 @@ def distill(
             student.save(output)
             shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
 
-    from_main(save)
+    with student.unloaded_on_error():
+        from_main(save)
     return student
 
 
@@ -148,7 +149,10 @@ def train(
     progress: Progress,
     earlier: EarlierStudent | None = None,
 ) -> Student:
-    """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one."""
+    """A trained student of `base`; the run resumes from the last of its `checkpoints` if there is one.
+
+    After an error `base` is as it was: what the run has learnt is in its checkpoints.
+    """
     check_trainable(base)
     start(base.device)
     evaluated = None if sides.held_out is None else HeldOut(sides.held_out, vocabulary, options)
@@ -163,8 +167,8 @@ def train(
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
     student.trained_tasks = sides.trained_tasks
-    taken = None if earlier is None else earlier.hand_over(student)
-    with tempfile.TemporaryDirectory() as temporary, ExitStack() as held:
+    with student.unloaded_on_error(), tempfile.TemporaryDirectory() as temporary, ExitStack() as held:
+        taken = None if earlier is None else earlier.hand_over(student)
         folder = checkpoints or Path(from_main(lambda: temporary))
         from_main(lambda: held.enter_context(only_writer(folder)))
         from_main(lambda: claim(folder, identity))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from lar.models.adapter import base_folder, is_adapter
 from lar.models.broken_files import as_training_error
 from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
 from lar.models.compatibility import quiet_peft
+from lar.models.in_use import evaluating
+from lar.models.snapshot import Snapshot
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, read_json
@@ -54,6 +56,7 @@ class Student(nn.Module):
         self.trained_tasks = trained_tasks  # digests, see lar.utils.task_digests
         self._head: Head | None = None
         self._base_learns: frozenset[str] = frozenset()  # the base's parameters that were not frozen before
+        self._base_before: Snapshot | None = None  # of a base into which `begin` has put a LoRA
         if rows is not None:
             rows.attach(model)
 
@@ -65,20 +68,25 @@ class Student(nn.Module):
 
     @classmethod
     def begin(cls, model: Any, vocabulary: LatentVocabulary, options: DistillOptions) -> "Student":
-        """A new student: puts a LoRA into `model`, in place (see `unload`), and starts the new rows."""
+        """A new student: puts a LoRA into `model`, in place (see `unload`), and starts the new rows.
+
+        After an error the model is as it was.
+        """
         _check_has_no_adapter(model)
         check_rows(model, vocabulary.base_size)
         method = "exponential" if options.row_start == "hidden" else options.row_start
         rows = LatentRows.start(model, vocabulary, method) if len(vocabulary) else None
-        learns = _freeze(model)
-        try:
-            with quiet_peft():
-                adapted = get_peft_model(model, _lora(options))
-        except ValueError as error:
-            _unfreeze(model, learns)
-            raise OptionError(f"no LoRA can be put into this model: {str(error).splitlines()[0]}") from error
-        student = cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
-        student._base_learns = learns
+        before = Snapshot(model)
+        with before.restored_on_error():
+            learns = _freeze(model)
+            try:
+                with quiet_peft():
+                    adapted = get_peft_model(model, _lora(options))
+            except ValueError as error:
+                first = str(error).splitlines()[0]
+                raise OptionError(f"no LoRA can be put into this model: {first}") from error
+            student = cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
+        student._base_learns, student._base_before = learns, before
         return student
 
     @property
@@ -90,7 +98,8 @@ class Student(nn.Module):
     def head(self) -> Head:
         """The model's map from hidden states to logits over base ids."""
         if self._head is None:
-            with self.teacher(), torch.random.fork_rng():
+            # Not `teacher`: that would take the adapter from replies that other threads are generating.
+            with evaluating(self), self.base_rows_only():
                 self._head = head_of(self.base, self.vocabulary.base_size)
         return self._head
 
@@ -119,7 +128,10 @@ class Student(nn.Module):
 
     @contextmanager
     def teacher(self) -> Iterator[None]:
-        """Within the block the model is the frozen teacher, bit for bit: adapter and latents are off."""
+        """Within the block the model is the frozen teacher, bit for bit: adapter and latents are off.
+
+        PEFT switches the adapter off for all threads, so no other thread may use the student meanwhile.
+        """
         with self.base_rows_only():
             if isinstance(self.model, PeftModel):
                 with self.model.disable_adapter():
@@ -129,7 +141,7 @@ class Student(nn.Module):
 
     @contextmanager
     def base_rows_only(self) -> Iterator[None]:
-        """Within the block the model has no latents; the adapter stays on."""
+        """Within the block the model has no latents in this thread; the adapter stays on."""
         if self.rows is None:
             yield
         else:
@@ -165,7 +177,8 @@ class Student(nn.Module):
         """The saved student on `model`, the teacher's folder or object.
 
         Without `model`, the teacher is the base folder in the adapter's configuration. A folder has to hold
-        the model that the student was distilled from; an object is taken as it is.
+        the model that the student was distilled from; an object is taken as it is. After an error it is as it
+        was.
 
         Raises:
             TrainingError: `folder` is no student, the teacher's folder is missing or holds another model, or
@@ -181,14 +194,15 @@ class Student(nn.Module):
         if not isinstance(teacher, nn.Module):
             _check_teacher(folder, record, Path(teacher), base)
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
-        learns = _freeze(base)
-        with as_training_error(f"{folder}: its adapter is damaged, or of another model"), quiet_peft():
-            adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
-        placed = None if rows is None else rows.to(base.device)
-        student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
-        student._base_learns = learns
-        if student.rows is not None:
-            load_rows(student.rows, folder)
+        with Snapshot(base).restored_on_error():
+            learns = _freeze(base)
+            with as_training_error(f"{folder}: its adapter is damaged, or of another model"), quiet_peft():
+                adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+            placed = None if rows is None else rows.to(base.device)
+            student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
+            student._base_learns = learns
+            if student.rows is not None:
+                load_rows(student.rows, folder)
         return student.eval()
 
     # The names of these methods in transformers and PEFT.
@@ -240,6 +254,12 @@ class Student(nn.Module):
         if not isinstance(self.model, PeftModel):
             return self.model
         return _unfreeze(self.model.unload(), self._base_learns)
+
+    @contextmanager
+    def unloaded_on_error(self) -> Iterator[None]:
+        """After an error within the block, also an interruption, the base is as it was before `begin`."""
+        with nullcontext() if self._base_before is None else self._base_before.restored_on_error():
+            yield
 
     def merge(self) -> Any:
         """The base model with LoRA added to its weights; only for a student without latents."""

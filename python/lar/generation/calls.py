@@ -1,42 +1,18 @@
-"""What a student's models are while transformers generates with them, in one call or in several at once."""
+"""The generation configuration of a student's models while transformers generates with them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import nn
 from transformers import GenerationConfig
 
 from lar.distillation.student import Student
+from lar.models.in_use import InUse, changed
 from lar.models.turn_ends import base_ids
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-_Before = TypeVar("_Before")
-_InUse = WeakKeyDictionary[Any, tuple[_Before, int]]
-
-_LOCK = Lock()
-# Of each student and model within calls: what it was before the first one, and the number of calls.
-_EVALUATING: _InUse[list[nn.Module]] = WeakKeyDictionary()
-_BLANKED: _InUse[GenerationConfig] = WeakKeyDictionary()
-
-
-@contextmanager
-def evaluating(student: Student) -> Iterator[None]:
-    """Within the block the student drops nothing out; after it each module is in the mode that it was in."""
-
-    def change() -> list[nn.Module]:
-        trained = [module for module in student.modules() if module.training]
-        student.eval()
-        return trained
-
-    def give_back(trained: list[nn.Module]) -> None:
-        for module in trained:  # not `student.train()`: the base may be in evaluation mode
-            module.training = True
-
-    with _changed(_EVALUATING, student, change, give_back):
-        yield
+_BLANKED: InUse[GenerationConfig] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -64,27 +40,5 @@ def _blanked(model: Any, vocabulary: LatentVocabulary) -> Iterator[None]:
     def give_back(own: GenerationConfig) -> None:
         model.generation_config = own
 
-    with _changed(_BLANKED, model, change, give_back):
+    with changed(_BLANKED, model, change, give_back):
         yield
-
-
-@contextmanager
-def _changed(
-    in_use: "_InUse[_Before]",
-    model: Any,
-    change: Callable[[], _Before],
-    give_back: Callable[[_Before], None],
-) -> Iterator[None]:
-    """Within the block a model is changed. Of the calls of several threads, the last to end gives it back."""
-    with _LOCK:
-        before, calls = in_use.get(model) or (change(), 0)
-        in_use[model] = before, calls + 1
-    try:
-        yield
-    finally:
-        with _LOCK:
-            before, calls = in_use.pop(model)
-            if calls > 1:
-                in_use[model] = before, calls - 1
-            else:
-                give_back(before)

@@ -16,13 +16,14 @@ from transformers import (
 
 from lar.distillation.student import Student
 from lar.errors import OptionError
-from lar.generation.calls import blank_configuration, evaluating
+from lar.generation.calls import blank_configuration
 from lar.generation.growing_cache import growing_cache
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
 from lar.models.causal_lm import autocast, embedding_rows
 from lar.models.compatibility import cache_argument
+from lar.models.in_use import evaluating
 from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath

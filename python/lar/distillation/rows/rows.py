@@ -13,7 +13,7 @@ first token was, so its two rows start apart and stay two parameters even where 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import get_ident
+from threading import get_ident, local
 from typing import Any
 
 import torch
@@ -22,6 +22,20 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from lar.vocabulary.vocabulary import LatentVocabulary
+
+
+class _OfThread(local):
+    """What holds in one thread: `off` are the rows that are switched off there.
+
+    Were it for all threads, a pass without latents would take them out of the passes of others. A thread
+    begins with all rows on. This holds too for those of autograd, in which gradient checkpointing may compute
+    layers again, and is right there: only passes with latents are differentiated through layers.
+    """
+
+    off: tuple["LatentRows", ...] = ()
+
+
+_HERE = _OfThread()
 
 
 class LatentRows(nn.Module):
@@ -36,12 +50,11 @@ class LatentRows(nn.Module):
     ) -> None:
         super().__init__()
         self.base_size = base_size
-        self.enabled = True
         self.input = nn.Parameter(input_rows.detach().float().clone())
         self.output = nn.Parameter(output_rows.detach().float().clone())
         self.bias = None if bias is None else nn.Parameter(bias.detach().float().clone())
         self._handles: list[RemovableHandle] = []
-        # By thread, for several may generate at once: the ids whose embeddings are being looked up.
+        # By thread, too: the ids whose embeddings are being looked up.
         self._pending: dict[int, Tensor] = {}
 
     @classmethod
@@ -86,12 +99,17 @@ class LatentRows(nn.Module):
 
     @contextmanager
     def off(self) -> Iterator[None]:
-        """Within the block the model has no latents."""
-        before, self.enabled = self.enabled, False
+        """Within the block the model has no latents in this thread; all others read and write them."""
+        before, _HERE.off = _HERE.off, (*_HERE.off, self)
         try:
             yield
         finally:
-            self.enabled = before
+            _HERE.off = before
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the model has latents in this thread."""
+        return self not in _HERE.off
 
     def logits(self, hidden: Tensor, output: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Logits over the latents, (..., K), before the model family's own scaling or capping."""
@@ -102,6 +120,7 @@ class LatentRows(nn.Module):
         )
 
     def _hide_latents(self, module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:  # noqa: ARG002
+        self._pending.pop(get_ident(), None)  # of a look-up that has raised
         if not self.enabled:
             return None
         self._pending[get_ident()] = arguments[0]

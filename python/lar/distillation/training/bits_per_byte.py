@@ -18,6 +18,7 @@ from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
 from lar.models.causal_lm import autocast, check_context, check_tokenizer, hidden_states, load_model
+from lar.models.in_use import evaluating
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.progress import Progress, silent
 
@@ -151,14 +152,12 @@ def measure(
 @torch.no_grad()
 def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
     """The bits of the group's supervised units, and how the student ranks the latents among them."""
-    was_training = student.training
-    student.eval()
     batch = {name: tensor.to(student.device) for name, tensor in pack(group).items()}
     none = FirstTokens(torch.zeros(0, dtype=torch.long), student.vocabulary.base_size)
     first = torch.from_numpy(student.vocabulary.first_tokens.astype(np.int64)).to(student.device)
     size = student.head.chunk_size
     nats, latents = 0.0, np.zeros(3, dtype=np.int64)
-    with autocast(student.base):
+    with evaluating(student), autocast(student.base):
         row = (batch["units"], batch["unit_positions"], batch.get("streams"))
         hidden = hidden_states(student.base, *row)[0, batch["student_at"]]
         for at in range(0, len(hidden), size):
@@ -166,7 +165,6 @@ def _predicted(student: Student, group: list[Example]) -> dict[str, Any]:
             labels = batch["labels"][at : at + size]
             nats += float(sft(base, latent, None, labels, none).unit)
             latents += _latents_written(base, latent, labels, first)
-    student.train(was_training)
     written, preferred = latents[1:].tolist()
     return {
         "bits": nats / math.log(2),

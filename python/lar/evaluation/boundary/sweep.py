@@ -79,8 +79,8 @@ def sweep(
     """Students of `model` for each entropy gate and size, beside a control, on the tasks that are held out.
 
     Args:
-        corpus: a corpus with a split, or its folder. Its training side is mined and learnt, the other is
-            measured.
+        corpus: a whole corpus with a split, or its folder. Its training side is mined and learnt, the other
+            is measured.
         model: the teacher's folder.
         output: the folder of all students and figures. A student that is there is not trained again, so a
             sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
@@ -97,7 +97,7 @@ def sweep(
             training takes, by the time of a few steps of the first one with latents.
 
     Raises:
-        CorpusError: the corpus has no split.
+        CorpusError: the corpus has no split, or is a view of selected tasks.
         OptionError: an option has no meaning, or a setting finds no latent; or `output` holds something else,
             or a sweep with other options, weights of the model or entropies; or `success` returns something
             else than one bool for each of the control's tasks.
@@ -127,10 +127,7 @@ class _Work:
         progress: Progress,
     ) -> None:
         self._corpus = corpus if isinstance(corpus, Corpus) else Corpus.load(corpus)
-        if self._corpus.own_split is None:
-            raise CorpusError(
-                f"{self._corpus.path}: holds out no tasks; build it with a hold-out, or split it"
-            )
+        _check_holds_out(self._corpus)
         self._model = model
         self._output = output
         self._options = options or SweepOptions()
@@ -287,6 +284,17 @@ class _Work:
                 " students are compared by the same tasks"
             )
         return solved
+
+
+def _check_holds_out(corpus: Corpus) -> None:
+    """Raise CorpusError unless the corpus has held-out tasks; a side of a split has none of its own."""
+    if corpus.held_out is not None:
+        return
+    if corpus.is_whole:
+        raise CorpusError(f"{corpus.path}: holds out no tasks; build it with a hold-out, or split it")
+    raise CorpusError(
+        f"{corpus.path}: a view of selected tasks holds out none of them; give the whole corpus"
+    )
 
 
 def _bools(success: Success, returned: Any) -> tuple[bool, ...]:
