@@ -1,6 +1,5 @@
 """Fine-tune a model that did not write the logs, so that it can be the teacher: LoRA on the agent's turns."""
 
-import json
 import os
 import shutil
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from lar.models.saving import save_model
 from lar.models.trained_tasks import set_trained_tasks
 from lar.tokenizer.files import TEMPLATE_FOLDER
 from lar.utils.arguments import opened
-from lar.utils.files import atomic_folder, check_replaceable
+from lar.utils.files import atomic_folder, check_replaceable, write_json
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -157,6 +156,5 @@ def _save(
                 shutil.copyfile(file, folder / file.name)
         if source is not None and (source / TEMPLATE_FOLDER).is_dir():
             shutil.copytree(source / TEMPLATE_FOLDER, folder / TEMPLATE_FOLDER, dirs_exist_ok=True)
-        text = json.dumps(record, ensure_ascii=False, indent=2)
-        (folder / ADAPTATION_FILE).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / ADAPTATION_FILE, record)
         write_digests(folder / TRAINED_FILE, trained_tasks)

@@ -1,6 +1,5 @@
 """The student: a frozen base model, a LoRA, the rows of its latents, and their vocabulary."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -27,7 +26,7 @@ from lar.models.in_use import evaluating
 from lar.models.snapshot import Snapshot
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.utils.files import atomic_folder, read_json
+from lar.utils.files import atomic_folder, read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.task_digests import TRAINED_FILE, read_digests, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -166,8 +165,7 @@ class Student(nn.Module):
         with atomic_folder(Path(folder), holds=OPTIONS_FILE) as target:
             self.save_weights(target)
             self.vocabulary.save(target / VOCABULARY_FOLDER)
-            text = json.dumps(self.record, ensure_ascii=False, indent=2)
-            (target / OPTIONS_FILE).write_text(text + "\n", encoding="utf-8")
+            write_json(target / OPTIONS_FILE, self.record)
             write_digests(target / TRAINED_FILE, self.trained_tasks)
 
     @classmethod
