@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lar.trajectories.dialects.masked import is_marker
 from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired
 from lar.trajectories.draft import solved
 from lar.trajectories.held import Held
@@ -94,7 +95,7 @@ def _missing(value: Any, path: _Path, held: Held, *, is_own: bool | None) -> Ite
                 yield from _missing(item, (*path, "[]"), held, is_own=is_own)
     elif isinstance(value, str) and value:
         texts = held.own if is_own and _is_said(path) else held.all
-        if texts.holds(value) or _STAMP.fullmatch(value):
+        if texts.holds(value) or _STAMP.fullmatch(value) or is_marker(value):
             return
         whole = repaired(value)
         if whole is not value and texts.missing(whole) < len(whole):

@@ -50,6 +50,7 @@ class Draft:
     previous_id: str | None = None  # of the reply whose conversation a call goes on from, and does not hold
     is_rendered: bool = False  # its question is a conversation that a chat template has rendered
     is_cut: bool = False  # the reply of a call is a stream without an end
+    is_unanswered: bool = False  # the reply of a call is not in the log, its history with the agent is
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from

@@ -73,6 +73,7 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
     without_content = len(drafts) - sum(map(has_content, drafts))
     problems += [problem for draft in drafts if not has_content(draft) for problem in draft.problems]
     drafts = list(filter(has_content, drafts))
+    without_content += sum(draft.is_unanswered for draft in drafts)
     for place, draft in enumerate(drafts):
         problems.extend(draft.problems)
         try:

@@ -177,9 +177,11 @@ class Report:
         if self.without_content:
             calls = counted(self.without_content, "model call")
             yield (
-                f"{calls} without content: no answer was recorded, because the"
-                " call failed or because the tracer does not capture content (OpenTelemetry does with the"
-                " environment variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
+                f"{calls} without content: no answer was recorded, because the call failed, because a"
+                " setting masks it (LiteLLM's turn_off_message_logging, OpenInference's"
+                " OPENINFERENCE_HIDE_OUTPUTS) or because the tracer does not capture content (OpenTelemetry"
+                " does with the environment variable"
+                " OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
                 f" {self.first_without_content}"
             )
         if self.without_history:

@@ -113,6 +113,7 @@ def _row(row: dict[str, Any], *, task: Any, success: bool | None) -> Draft | Non
     return make_draft(
         given,
         answered,
+        is_whole=_type(row) != "GENERATION",
         tools=_definitions(_get(row, *_TOOLS)) or conventions.tools_of(span),
         id=identifier(row.get("id")),
         task=text_or_none(task),

@@ -106,6 +106,7 @@ def _draft(run: _Run, task: str | None) -> Draft | None:
     return make_draft(
         run["inputs"],
         run.get("outputs"),
+        is_whole=run["run_type"] not in _MODELS,
         tools=parameters.get("tools") or parameters.get("functions"),
         id=text_or_none(_id(run)),
         task=task,
