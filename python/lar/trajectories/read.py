@@ -83,8 +83,9 @@ def read_trajectories(
             user message asks, without boilerplate (times, folders, project rules). In a file with one message
             a line, messages of different tasks are different trajectories.
         success_key: the dotted path of the field of a raw record that tells whether the run succeeded: a
-            truth value or a number (1 or more is success), perhaps as text. Where it is missing or null, the
-            outcome is unknown; another value is a bad record. None takes the outcome that the format gives.
+            truth value or a number (1 or more is success), perhaps as text, or a word such as "yes", "failed"
+            or "success". Where it is missing or null, the outcome is unknown; another value is a bad record.
+            None takes the outcome that the format gives.
         messages_key: for logs of no known format, the dotted path of the field of a raw record that holds the
             conversation: a list of messages of any interface, a request that holds one, these as JSON text,
             or a text, which is one message of the user. A record without it is a bad record.
