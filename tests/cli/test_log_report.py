@@ -43,6 +43,18 @@ def test_counts_and_fields_that_were_left_out(tmp_path):
     assert left_out["first"].endswith("log.jsonl, record 1, line 1")
 
 
+@pytest.mark.parametrize("short", [1, 2])
+def test_one_short_field_is_named_and_several_are_counted(tmp_path, short):
+    record = {"messages": TALK, "review": "A long review of this run, by hand.", "a": "x", "b": "yy"}
+    if short == 1:
+        del record["a"]
+    shown = imported(tmp_path, [record]).output
+    assert ("shorter fields (--json lists them)" in shown) is (short == 2)
+    (line,) = [line for line in shown.splitlines() if line.startswith(("b ", "2 shorter"))]
+    assert (" 2 " in line) is (short == 1)
+    assert (" 3 " in line) is (short == 2)
+
+
 def test_brackets_in_a_log_are_no_markup(tmp_path):
     done = imported(
         tmp_path, [{"messages": TALK, "[/INST]": "A long review of this run.", "[bold]": "Another one."}]

@@ -151,11 +151,14 @@ def _fields_table(report: Report) -> Table:
     for name in ("format", "records", "characters"):
         table.add_column(name, justify="left" if name == "format" else "right")
     table.add_column("first", overflow="fold")
-    for (name, path), found in texts[:SHOWN_FIELDS]:
+    shown = texts[:SHOWN_FIELDS]
+    rest = [item for item in fields if item not in shown]
+    if len(rest) == 1:
+        shown, rest = shown + rest, []
+    for (name, path), found in shown:
         table.add_row(path, name, f"{found.records:,}", f"{found.characters:,}", found.first)
-    shown = {key for key, _ in texts[:SHOWN_FIELDS]}
-    if rest := [found for key, found in fields if key not in shown]:
-        characters = sum(found.characters for found in rest)
+    if rest:
+        characters = sum(found.characters for _, found in rest)
         fields_left = f"{counted(len(rest), 'shorter field')} (--json lists them)"
         table.add_row(fields_left, "", "", f"{characters:,}", "")
     return table
