@@ -9,7 +9,7 @@ from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
-from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
+from lar.trajectories.formats import NO_LIST, ONE_MESSAGE, REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.interfaces import chat
 from lar.utils.words import counted
 
@@ -221,6 +221,8 @@ def _warn_of_problems(problems: Problems) -> None:
             "%s more bad records, of %s other files and reasons (lar import --json counts them)",
             *(f"{sum(group.count for group in more):,}", f"{len(more):,}"),
         )
+    if any(NO_LIST in group.reason for group in groups):
+        logger.warning("%s", ONE_MESSAGE)
     if any(WHERE_LISTED in group.reason for group in groups):
         logger.warning("%s", SMALLEST)
 

@@ -14,7 +14,7 @@ from lar.trajectories.audit import left_out
 from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.draft import NO_AGENT, Keys
 from lar.trajectories.exact import exact
-from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
+from lar.trajectories.formats import NO_LIST, ONE_MESSAGE, REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.given import LABEL, Given, as_record, paths_or_rows, read_value
@@ -167,7 +167,8 @@ def check_count(count: int, report: Report) -> None:
     if count == 0:
         first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
-        hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
+        hint = f"; {ONE_MESSAGE}" if NO_LIST in str(first) else ""
+        hint += f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
         hint = f"; {REPLY_ELSEWHERE}" if str(first).endswith(NO_AGENT) else hint
         raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
 

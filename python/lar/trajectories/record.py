@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import NO_AGENT, NO_KEYS, Keys, finish, has_content
-from lar.trajectories.formats import WHERE_LISTED, recognise_record
+from lar.trajectories.formats import NO_LIST, WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.schema import Trajectory
@@ -57,7 +58,8 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
         record = recognise_record(record, None)
     format_ = forced or record.format
     if format_ is None:
-        raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED})")
+        no_list = "" if _may_hold_messages(record.value) else NO_LIST
+        raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED}){no_list}")
     if record.whole_file and keys.task is not None:
         record = replace(record, task_key=keys.task)
     try:
@@ -90,6 +92,13 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
     fused_by = next((draft.fused_by for draft in drafts if draft.fused_by), None)
     return Reading(format_.name, found, problems, is_plain, fused_by, without_content)
+
+
+def _may_hold_messages(value: Any) -> bool:
+    """Whether a value is no object of plain values alone, as a row of a table with a message in each is."""
+    if not isinstance(value, dict):
+        return True
+    return any(isinstance(from_json_text(item), list | dict) for item in value.values())
 
 
 def _describe(value: Any) -> str:

@@ -142,7 +142,7 @@ def test_a_table_that_breaks_off_keeps_the_messages_before(tmp_path: Path) -> No
     path.write_text(path.read_text() + 'user,"Count ag', encoding="utf-8")
     (found,), report = read(path)
     assert found.messages == [user("Count"), agent("12")]
-    assert "record 3, line 3: not a readable table: unexpected end of data" in report.problems.summary()
+    assert "record 3, line 4: not a readable table: unexpected end of data" in report.problems.summary()
 
 
 def test_a_table_of_conversations_is_still_read_row_by_row(tmp_path: Path) -> None:
