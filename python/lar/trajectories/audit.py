@@ -65,6 +65,17 @@ _NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-
 _Path = tuple[str, ...]
 
 
+def left_out_of_each(values: Iterable[Any], trajectories: Iterable[Trajectory]) -> Iterator[dict[str, int]]:
+    """Yield what `left_out` gives for each of several raw records, which the `trajectories` are made of."""
+    held = Held(trajectories)
+    for value in values:
+        counts: dict[str, int] = {}
+        for path, characters in _missing(value, (), held, is_own=None):
+            name = _name(path)
+            counts[name] = counts.get(name, 0) + characters
+        yield counts
+
+
 def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     """The texts of the raw record `value` that none of its `trajectories` holds: {path: characters}.
 
@@ -73,11 +84,7 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
     characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
-    held = Held(trajectories)
-    counts: dict[str, int] = {}
-    for path, characters in _missing(value, (), held, is_own=None):
-        name = _name(path)
-        counts[name] = counts.get(name, 0) + characters
+    (counts,) = left_out_of_each([value], trajectories)
     return counts
 
 

@@ -233,15 +233,17 @@ def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
 def _as_one(records: Iterable[Record | BrokenRecordError]) -> Records:
     """Yield the broken records, then the others as one. Its entries are objects; a null is nothing."""
     entries: list[Any] = []
+    places: list[tuple[int, int | None]] = []
     for record in chain.from_iterable(map(_messages_apart, records)):
         if isinstance(record, BrokenRecordError):
             yield record
         elif isinstance(record.value, dict):
             entries.append(record.value)
+            places.append((record.number, record.line))
         elif isinstance(record.value, str | list):
             kind = type(record.value).__name__
             yield BrokenRecordError(f"expected an object, found {kind}", record.line, record.number)
-    yield Record(entries, 1, 1, whole_file=True)
+    yield Record(entries, 1, 1, whole_file=True, places=tuple(places))
 
 
 def _messages_apart(record: Record | BrokenRecordError) -> list[Record | BrokenRecordError]:
