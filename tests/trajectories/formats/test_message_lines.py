@@ -131,7 +131,10 @@ def test_a_table_with_a_message_a_row_is_read_as_lines_are(suffix: str, said: li
     rows = [dict(zip(names, row, strict=True)) for row in cells]
     with TemporaryDirectory() as folder:
         lines, _ = read(write_lines(Path(folder) / "rows.jsonl", rows), strict=True)
-        table, report = read(write_table(Path(folder), suffix, rows), strict=True)
+        path, imported = write_table(Path(folder), suffix, rows), Path(folder) / "out.jsonl"
+        table, report = read(path, strict=True)
+        import_logs([path], imported, strict=True)
+        assert [item.messages for item in read_trajectories(imported)] == [item.messages for item in table]
     assert [(item.id, item.messages) for item in table] == [(item.id, item.messages) for item in lines]
     assert set(report.formats) == {"message_lines"}
     assert table[0].messages[1] == agent("", call("count", "{}", "c1"))
