@@ -46,7 +46,14 @@ def _is_trace(value: Any) -> bool:
     if isinstance(observations, list) and any(map(_is_row, observations)):
         return True
     row = value["trace"] if has(value, "trace", "observations") else value
-    return has(row, "id", "timestamp", "input", "output") and any(key in row for key in _OF_A_TRACE)
+    if not has(row, "id", "timestamp", "input", "output"):
+        return False
+    return any(key in row for key in _OF_A_TRACE) or any(map(_is_score, _scores(row)))
+
+
+def _is_score(value: Any) -> bool:
+    """Whether `value` is a score as only Langfuse writes them."""
+    return has(value, "name", "value") and ("dataType" in value or "data_type" in value)
 
 
 def _is_row(value: Any) -> bool:
