@@ -201,6 +201,24 @@ def test_what_was_redacted_is_counted_by_every_command(run, folder):
     assert json.loads(run(*command, "--json")[1])["reading"]["redacted"] == {"EMAIL": 1}
 
 
+def test_images_are_counted_and_an_estimate_says_that_their_tokens_are_missing(run, folder):
+    text = (folder / "whole.jsonl").read_text()
+    shown = [
+        {"type": "text", "text": "See?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+    ]
+    talk = [{"role": "user", "content": shown}, TALK[1], {"role": "user", "content": shown}, TALK[1]]
+    (folder / "seen.jsonl").write_text(text + json.dumps({"messages": talk}) + "\n")
+    _, out, _ = run("import", "seen.jsonl", "-o", "out.jsonl")
+    line = "replaced by a word, such as [image]: 2 images; the first: seen.jsonl, record 13, line 13"
+    assert line in out.splitlines()
+    words = [word.replace("LOG", "seen.jsonl") for word in READERS["estimate"]]
+    assert "the tokens of 2 images in no figure (lar import shows them)" in run(*words)[1].splitlines()
+    replaced = {"kind": "image", "parts": 2, "first": "seen.jsonl, record 13, line 13"}
+    assert json.loads(run(*words, "--json")[1])["reading"]["replaced"] == [replaced]
+    assert "image" not in run(*READERS["estimate"][:1], "whole.jsonl", *READERS["estimate"][2:])[1]
+
+
 def test_files_that_are_no_logs_are_counted_and_named(run, folder):
     job = folder / "job"
     (job / "t" / "agent").mkdir(parents=True)

@@ -27,6 +27,8 @@ _REPLIES = {
 # Or one whose name ends with one of these, unless it begins as that of a wanted reply does.
 _LAST = {"response", "output", "completion", "reply"}
 _OF_OTHERS = {"expected", "gold", "reference", "target", "correct"}
+# What parts of messages are called that are no text, by their kind.
+_PARTS = {"image": "image", "audio": "audio clip", "video": "video", "file": "file"}
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -54,6 +56,10 @@ def report_summary(report: Report) -> dict[str, Any]:
             {"format": name, "field": path, "records": texts.records, "characters": texts.characters}
             | {"first": texts.first}
             for (name, path), texts in _by_characters(report)
+        ],
+        "replaced": [
+            {"kind": kind, "parts": found.parts, "first": found.first}
+            for kind, found in report.replaced.items()
         ],
         "redacted": dict(report.redacted),
         "not_read": [
@@ -95,9 +101,16 @@ def _losses(report: Report) -> list[str]:
         characters = sum(found.characters for found in report.left_out.values())
         fields = counted(len(report.left_out), "field")
         losses.append(f"{characters:,} characters of {fields} in no trajectory")
+    if report.replaced:
+        losses.append(f"the tokens of {_replaced(report)} in no figure")
     if files := sum(found.files for found in report.not_read.values()):
         losses.append(f"{counted(files, 'file')} beside logs not read")
     return losses
+
+
+def _replaced(report: Report) -> str:
+    """How many parts that are no text there were, by kind."""
+    return ", ".join(counted(found.parts, _PARTS[kind]) for kind, found in report.replaced.items())
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
@@ -133,6 +146,9 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
     _print_redacted(report)
     for what, found in report.not_read.items():
         print_prose(f"not read: {counted(found.files, 'file')}, {what}; the first: {found.first}")
+    if report.replaced:
+        first = next(iter(report.replaced.values())).first
+        print_prose(f"replaced by a word, such as [image]: {_replaced(report)}; the first: {first}")
     if report.left_out:
         print_table(_fields_table(report))
 

@@ -59,7 +59,8 @@ _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "action")
 _NUMBER = re.compile(r"\d+")
 _HALVES = " (half a character)"  # behind the path of a text in which U+FFFD stands for these
-# Server-sent text, and its lines without a text.
+# An image and the like in a URL; server-sent text, and its lines without a text.
+_MEDIUM = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]")
 _SENT = re.compile(r"\s*(data|event|id|retry)?:")
 _NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-]+[;,]")
 _Path = tuple[str, ...]
@@ -103,6 +104,9 @@ def _missing(value: Any, path: _Path, held: Held, *, is_own: bool | None) -> Ite
     elif isinstance(value, str) and value:
         texts = held.own if is_own and _is_said(path) else held.all
         if texts.holds(value) or _STAMP.fullmatch(value) or is_marker(value):
+            return
+        if is_own and _MEDIUM.match(value):  # elsewhere a word stands for it, which is counted apart
+            yield path, len(value)
             return
         whole = repaired(value)
         if whole is not value and texts.missing(whole) < len(whole):

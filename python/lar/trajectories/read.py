@@ -38,6 +38,7 @@ from lar.trajectories.problems import BadRecordWarning, Place, Problem
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats
+from lar.trajectories.replaced import replaced_parts
 from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
@@ -350,10 +351,12 @@ class Reader:
         if reading.is_plain:
             value = {**value, "messages": None}
         entries = value if reading.places else [value]
-        lost = left_out_of_each(entries, [found.trajectory for found in reading.found])
-        for entry, texts in enumerate(lost):
+        trajectories = [found.trajectory for found in reading.found]
+        for entry, texts in enumerate(left_out_of_each(entries, trajectories)):
             if texts:
                 self.report.leave_out(reading.format, texts, place.of(entry))
+        if not reading.is_plain:
+            self.report.replace(replaced_parts(value, trajectories), place.of())
 
     def _exact(self, reading: Reading, place: Place) -> Iterator[Found]:
         for found in reading.found:
