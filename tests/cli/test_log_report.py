@@ -43,6 +43,18 @@ def test_counts_and_fields_that_were_left_out(tmp_path):
     assert left_out["first"].endswith("log.jsonl, record 1, line 1")
 
 
+@pytest.mark.parametrize("short", [1, 2])
+def test_one_short_field_is_named_and_several_are_counted(tmp_path, short):
+    record = {"messages": TALK, "review": "A long review of this run, by hand.", "a": "x", "b": "yy"}
+    if short == 1:
+        del record["a"]
+    shown = imported(tmp_path, [record]).output
+    assert ("shorter fields (--json lists them)" in shown) is (short == 2)
+    (line,) = [line for line in shown.splitlines() if line.startswith(("b ", "2 shorter"))]
+    assert (" 2 " in line) is (short == 1)
+    assert (" 3 " in line) is (short == 2)
+
+
 def test_brackets_in_a_log_are_no_markup(tmp_path):
     done = imported(
         tmp_path, [{"messages": TALK, "[/INST]": "A long review of this run.", "[bold]": "Another one."}]
@@ -187,6 +199,24 @@ def test_what_was_redacted_is_counted_by_every_command(run, folder):
     command = ("corpus", "private.jsonl", "--tokenizer", "model", "--redact", "-o", "corpus")
     assert "redacted: 1 EMAIL" in run(*command)[1]
     assert json.loads(run(*command, "--json")[1])["reading"]["redacted"] == {"EMAIL": 1}
+
+
+def test_images_are_counted_and_an_estimate_says_that_their_tokens_are_missing(run, folder):
+    text = (folder / "whole.jsonl").read_text()
+    shown = [
+        {"type": "text", "text": "See?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}},
+    ]
+    talk = [{"role": "user", "content": shown}, TALK[1], {"role": "user", "content": shown}, TALK[1]]
+    (folder / "seen.jsonl").write_text(text + json.dumps({"messages": talk}) + "\n")
+    _, out, _ = run("import", "seen.jsonl", "-o", "out.jsonl")
+    line = "replaced by a word, such as [image]: 2 images; the first: seen.jsonl, record 13, line 13"
+    assert line in out.splitlines()
+    words = [word.replace("LOG", "seen.jsonl") for word in READERS["estimate"]]
+    assert "the tokens of 2 images in no figure (lar import shows them)" in run(*words)[1].splitlines()
+    replaced = {"kind": "image", "parts": 2, "first": "seen.jsonl, record 13, line 13"}
+    assert json.loads(run(*words, "--json")[1])["reading"]["replaced"] == [replaced]
+    assert "image" not in run(*READERS["estimate"][:1], "whole.jsonl", *READERS["estimate"][2:])[1]
 
 
 def test_files_that_are_no_logs_are_counted_and_named(run, folder):

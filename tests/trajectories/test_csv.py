@@ -1,11 +1,18 @@
 """Tables as text: the messages stand in a column, as JSON."""
 
 import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lar.errors import TrajectoryError
+from lar.trajectories.layouts.csv_rows import read_rows
+from lar.trajectories.layouts.json_stream import Record
 from testing.sessions import agent, call, read, result, user
 
 MESSAGES = [
@@ -64,6 +71,48 @@ def test_a_field_may_hold_any_sign_that_parts_lines_elsewhere(tmp_path: Path, si
         [user(f"hello{sign}world"), agent("yes")],
         [user("foo"), agent(f"bar{sign}baz")],
     ]
+
+
+field = st.text('a\n\r," ', max_size=6)
+
+
+@given(rows=st.lists(st.tuples(field, field.map("x{}".format)), min_size=1, max_size=5), blank=st.booleans())
+@settings(deadline=None)
+def test_a_record_stands_at_the_line_it_begins_at(rows: list[tuple[str, str]], *, blank: bool) -> None:
+    before, places, lines = io.StringIO(newline=""), [], 2
+    csv.writer(before).writerow(["a", "b"])
+    for row in rows:
+        if blank:
+            before.write("\r\n")
+            lines += 1
+        places.append(lines)
+        start = before.tell()
+        csv.writer(before).writerow(row)
+        lines += len(re.findall("\r\n|\r|\n", before.getvalue()[start:]))
+    found = list(read_rows(io.BytesIO(before.getvalue().encode()), "log.csv"))
+    assert [record.line for record in found] == places
+    assert [record.number for record in found] == list(range(1, len(rows) + 1))
+    assert [tuple(one.value.values()) for one in found if isinstance(one, Record)] == [
+        (first or None, second) for first, second in rows
+    ]
+
+
+@pytest.mark.parametrize("names", ["speaker,text,conv_uid", "role,content,conversation_id"])
+def test_a_table_of_messages_with_other_names_says_what_it_needs(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f'{names}\ncustomer,"Count\nbay 4",a\nbot,Twelve.,a\n')
+    with pytest.raises(TrajectoryError) as error:
+        read(path)
+    first = (
+        f"{path}, record 1, line 2: an object with the keys {names.replace(',', ', ')} is of no known format"
+    )
+    assert f": {first} (" in str(error.value)
+    assert "rename its fields to role (system, user, assistant or tool), content and conversation_id" in str(
+        error.value
+    )
+    path.write_text('role,content,conversation_id\nuser,"Count\nbay 4",a\nassistant,Twelve.,a\n')
+    (found,), _ = read(path, strict=True)
+    assert found.messages == [user("Count\nbay 4"), agent("Twelve.")]
 
 
 def test_the_table_is_parted_at_carriage_returns_too(tmp_path: Path) -> None:

@@ -323,6 +323,8 @@ OUTCOMES: list[tuple[Any, bool | None]] = [
     *((True, True), (1, True), (1.0, True), ("true", True), ("1", True), ("True", True), (2.5, True)),
     *((False, False), (0, False), (0.0, False), (0.5, False), ("false", False), ("0.0", False)),
     *((None, None), ("", None), (float("nan"), None)),
+    *((word, True) for word in ("yes", "YES", "Success", "succeeded", "pass", " Passed ", "TRUE")),
+    *((word, False) for word in ("no", "No", "failure", "Failed", "fail", "FALSE")),
 ]
 
 
@@ -346,14 +348,15 @@ def test_success_key(tmp_path: Path, key: str) -> None:
     assert tally.success == Counter(expected)
 
 
-@pytest.mark.parametrize("value", ["success", [], {}, [True], "0 of 3"])
+@pytest.mark.parametrize("value", ["ok", "done", "resolved", [], {}, [True], "0 of 3", "x" * 200])
 def test_what_is_no_outcome_at_the_success_key_is_a_bad_record(tmp_path: Path, value: Any) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text(lines(talk(status=value), talk(status=True)))
     found, problems = read(path, success_key="status")
     assert [item.success for item in found] == [True]
     (problem,) = problems.records
-    assert problem.reason == "neither a truth value nor a number at the success key 'status'"
+    assert problem.reason.startswith(f"no outcome at the success key 'status': {repr(value)[:39]}")
+    assert "passed" in problem.reason
     assert problem.record == 1
 
 

@@ -10,7 +10,8 @@ _OPTIONS = {
     "task_key": "The dotted path of the field of the logs that names a record's task, such as "
     "metadata.issue.",
     "success_key": "The dotted path of the field that tells whether a run succeeded, such as "
-    "metadata.passed: true or false, or a number, of which 1 or more is success.",
+    "metadata.passed: true or false, yes or no, passed or failed, success or failure, or a number, of which "
+    "1 or more is success.",
     "messages_key": "For logs of no known format: the dotted path of the field that holds the conversation, "
     "such as request.history: a list of messages, or a text, which is one message of the user.",
     "reply_key": "With --messages-key: the dotted path of the field that holds the model's reply, such as "

@@ -9,7 +9,7 @@ from lar.cli.common import logger
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.trajectories import FORMATS, LeftOut, Problems, Report
-from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
+from lar.trajectories.formats import NO_LIST, ONE_MESSAGE, REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.interfaces import chat
 from lar.utils.words import counted
 
@@ -27,6 +27,8 @@ _REPLIES = {
 # Or one whose name ends with one of these, unless it begins as that of a wanted reply does.
 _LAST = {"response", "output", "completion", "reply"}
 _OF_OTHERS = {"expected", "gold", "reference", "target", "correct"}
+# What parts of messages are called that are no text, by their kind.
+_PARTS = {"image": "image", "audio": "audio clip", "video": "video", "file": "file"}
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 
 
@@ -54,6 +56,10 @@ def report_summary(report: Report) -> dict[str, Any]:
             {"format": name, "field": path, "records": texts.records, "characters": texts.characters}
             | {"first": texts.first}
             for (name, path), texts in _by_characters(report)
+        ],
+        "replaced": [
+            {"kind": kind, "parts": found.parts, "first": found.first}
+            for kind, found in report.replaced.items()
         ],
         "redacted": dict(report.redacted),
         "not_read": [
@@ -95,9 +101,16 @@ def _losses(report: Report) -> list[str]:
         characters = sum(found.characters for found in report.left_out.values())
         fields = counted(len(report.left_out), "field")
         losses.append(f"{characters:,} characters of {fields} in no trajectory")
+    if report.replaced:
+        losses.append(f"the tokens of {_replaced(report)} in no figure")
     if files := sum(found.files for found in report.not_read.values()):
         losses.append(f"{counted(files, 'file')} beside logs not read")
     return losses
+
+
+def _replaced(report: Report) -> str:
+    """How many parts that are no text there were, by kind."""
+    return ", ".join(counted(found.parts, _PARTS[kind]) for kind, found in report.replaced.items())
 
 
 def bad_records_summary(problems: Problems) -> dict[str, Any]:
@@ -133,6 +146,9 @@ def print_report(report: Report, trajectories: int, agent_turns: int) -> None:
     _print_redacted(report)
     for what, found in report.not_read.items():
         print_prose(f"not read: {counted(found.files, 'file')}, {what}; the first: {found.first}")
+    if report.replaced:
+        first = next(iter(report.replaced.values())).first
+        print_prose(f"replaced by a word, such as [image]: {_replaced(report)}; the first: {first}")
     if report.left_out:
         print_table(_fields_table(report))
 
@@ -151,11 +167,14 @@ def _fields_table(report: Report) -> Table:
     for name in ("format", "records", "characters"):
         table.add_column(name, justify="left" if name == "format" else "right")
     table.add_column("first", overflow="fold")
-    for (name, path), found in texts[:SHOWN_FIELDS]:
+    shown = texts[:SHOWN_FIELDS]
+    rest = [item for item in fields if item not in shown]
+    if len(rest) == 1:
+        shown, rest = shown + rest, []
+    for (name, path), found in shown:
         table.add_row(path, name, f"{found.records:,}", f"{found.characters:,}", found.first)
-    shown = {key for key, _ in texts[:SHOWN_FIELDS]}
-    if rest := [found for key, found in fields if key not in shown]:
-        characters = sum(found.characters for found in rest)
+    if rest:
+        characters = sum(found.characters for _, found in rest)
         fields_left = f"{counted(len(rest), 'shorter field')} (--json lists them)"
         table.add_row(fields_left, "", "", f"{characters:,}", "")
     return table
@@ -218,6 +237,8 @@ def _warn_of_problems(problems: Problems) -> None:
             "%s more bad records, of %s other files and reasons (lar import --json counts them)",
             *(f"{sum(group.count for group in more):,}", f"{len(more):,}"),
         )
+    if any(NO_LIST in group.reason for group in groups):
+        logger.warning("%s", ONE_MESSAGE)
     if any(WHERE_LISTED in group.reason for group in groups):
         logger.warning("%s", SMALLEST)
 

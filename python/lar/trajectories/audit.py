@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lar.trajectories.dialects.masked import is_marker
 from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired
 from lar.trajectories.draft import solved
 from lar.trajectories.held import Held
@@ -58,10 +59,22 @@ _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "action")
 _NUMBER = re.compile(r"\d+")
 _HALVES = " (half a character)"  # behind the path of a text in which U+FFFD stands for these
-# Server-sent text, and its lines without a text.
+# An image and the like in a URL; server-sent text, and its lines without a text.
+_MEDIUM = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]")
 _SENT = re.compile(r"\s*(data|event|id|retry)?:")
 _NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-]+[;,]")
 _Path = tuple[str, ...]
+
+
+def left_out_of_each(values: Iterable[Any], trajectories: Iterable[Trajectory]) -> Iterator[dict[str, int]]:
+    """Yield what `left_out` gives for each of several raw records, which the `trajectories` are made of."""
+    held = Held(trajectories)
+    for value in values:
+        counts: dict[str, int] = {}
+        for path, characters in _missing(value, (), held, is_own=None):
+            name = _name(path)
+            counts[name] = counts.get(name, 0) + characters
+        yield counts
 
 
 def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
@@ -72,11 +85,7 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
     characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
-    held = Held(trajectories)
-    counts: dict[str, int] = {}
-    for path, characters in _missing(value, (), held, is_own=None):
-        name = _name(path)
-        counts[name] = counts.get(name, 0) + characters
+    (counts,) = left_out_of_each([value], trajectories)
     return counts
 
 
@@ -94,7 +103,10 @@ def _missing(value: Any, path: _Path, held: Held, *, is_own: bool | None) -> Ite
                 yield from _missing(item, (*path, "[]"), held, is_own=is_own)
     elif isinstance(value, str) and value:
         texts = held.own if is_own and _is_said(path) else held.all
-        if texts.holds(value) or _STAMP.fullmatch(value):
+        if texts.holds(value) or _STAMP.fullmatch(value) or is_marker(value):
+            return
+        if is_own and _MEDIUM.match(value):  # elsewhere a word stands for it, which is counted apart
+            yield path, len(value)
             return
         whole = repaired(value)
         if whole is not value and texts.missing(whole) < len(whole):

@@ -25,7 +25,7 @@ from lar.trajectories.inputs.files import (
 )
 from lar.trajectories.layouts import parquet
 from lar.trajectories.layouts.json_stream import BrokenRecordError
-from lar.trajectories.layouts.records import are_separate_lines
+from lar.trajectories.layouts.records import are_separate_lines, are_separate_rows
 from lar.trajectories.problems import Problem
 
 BLOCK = 4 << 20  # bytes of lines
@@ -116,7 +116,7 @@ def _blocks(source: Source, opened: Opened, forced: Format | None, folder: Path)
     if plain and source.member is None and _is_zip(source, opened):
         yield from _zip_blocks(source, forced, folder)
     elif plain and source.member is None and opened.head.startswith(PARQUET):
-        yield from _row_blocks(source, opened)
+        yield from _row_blocks(source, opened, forced)
     elif source.reopens and (opened.packed or source.member) and source.size <= SMALL_PACKED:
         yield Whole(source, source.size)
     elif are_separate_lines(source, opened, forced):
@@ -144,9 +144,13 @@ def _zip_blocks(source: Source, forced: Format | None, folder: Path) -> Iterator
         yield Trouble(Problem(source.place, "the archive holds no file"), 0)
 
 
-def _row_blocks(source: Source, opened: Opened) -> Iterator[Block]:
+def _row_blocks(source: Source, opened: Opened, forced: Format | None) -> Iterator[Block]:
+    file = source.path if isinstance(source.path, Path) else opened.stream
+    if not are_separate_rows(file, forced):
+        yield Whole(source, source.size)
+        return
     try:
-        ranges = parquet.group_ranges(source.path if isinstance(source.path, Path) else opened.stream)
+        ranges = parquet.group_ranges(file)
     except BrokenRecordError as error:
         yield Trouble(Problem(source.place, str(error), error.line, error.number), source.size)
         return

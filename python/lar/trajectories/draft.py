@@ -12,6 +12,10 @@ from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import digest, first_message_task
 
 NO_AGENT = "no turn of the agent"
+# How logs write the outcome of a run, beside truth values and numbers.
+SUCCEEDED = ("true", "yes", "success", "succeeded", "pass", "passed")
+FAILED = ("false", "no", "failure", "failed", "fail")
+_SHOWN = 40  # most characters of a value in an error
 _EXACT = 2**53  # below it, a whole number as a float is that number
 MAX_QUESTION = 200  # most characters of a question in a task's name
 
@@ -50,6 +54,7 @@ class Draft:
     previous_id: str | None = None  # of the reply whose conversation a call goes on from, and does not hold
     is_rendered: bool = False  # its question is a conversation that a chat template has rendered
     is_cut: bool = False  # the reply of a call is a stream without an end
+    is_unanswered: bool = False  # the reply of a call is not in the log, its history with the agent is
     is_fork: bool = False  # its beginning may be copied from another session, which it names
     is_part: bool = False  # its beginning may be copied from another file with the same text of the system
     is_session: bool = False  # the task is a session, which a session of another name may go on from
@@ -115,10 +120,24 @@ def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> b
     """
     roots = (*reversed(entries), record.value, record.context)
     value = next((value for root in roots if (value := value_at(root, path)) not in (None, "")), None)
-    success = solved(value)
+    success = outcome_of(value)
     if success is None and value is not None and value == value:  # NaN stands for nothing
-        raise TrajectoryError(f"neither a truth value nor a number at the success key {path!r}")
+        shown = repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[: _SHOWN - 1]}…"
+        raise TrajectoryError(
+            f"no outcome at the success key {path!r}: {shown} (true, false, a number of which 1 or more is"
+            f" success, {', '.join((*SUCCEEDED[1:], *FAILED[1:]))})"
+        )
     return success
+
+
+def outcome_of(value: Any) -> bool | None:
+    """What `solved` gives, and whether a text is a word for success; None where it is no word for either.
+
+    >>> [outcome_of(value) for value in ("Yes", "FAILED", "0.5", True, "running")]
+    [True, False, False, True, None]
+    """
+    word = value.strip().lower() if isinstance(value, str) else None
+    return True if word in SUCCEEDED else False if word in FAILED else solved(value)
 
 
 def text_at(value: Any, path: str) -> str | None:

@@ -25,6 +25,36 @@ def places_of(path: Path | str, records: list[int], lines: list[int]) -> list[st
     return [f"{name}, record {record}, line {line}" for record, line in zip(records, lines, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands: its file, number and line, and the latter of each entry that counts as a record.
+
+    What concerns several entries stands in the file.
+    """
+
+    path: Path | str  # or a URL
+    number: int
+    line: int | None
+    entries: tuple[tuple[int, int | None], ...] = ()
+
+    def at(self, entry: int | None) -> tuple[int | None, int | None]:
+        """The number and the line of the record, or those of one of its entries."""
+        if not self.entries:
+            return self.number, self.line
+        if len(self.entries) == 1:
+            return self.entries[0]
+        return (None, None) if entry is None else self.entries[entry]
+
+    def of(self, entry: int | None = None) -> str:
+        """One line: the place of the record, or of one of its entries."""
+        return place_of(self.path, *self.at(entry))
+
+    def problem(self, message: str, entry: int | None = None) -> "Problem":
+        """What is wrong there."""
+        number, line = self.at(entry)
+        return Problem(self.path, message, line, number)
+
+
 class BadRecordWarning(UserWarning):
     """Some records could not be read, and the caller passed no `Problems` to collect them."""
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.audit import left_out
+from lar.trajectories.audit import left_out, left_out_of_each
 from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.draft import NO_AGENT, Keys
 from lar.trajectories.exact import exact
-from lar.trajectories.formats import REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
+from lar.trajectories.formats import NO_LIST, ONE_MESSAGE, REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.given import LABEL, Given, as_record, paths_or_rows, read_value
@@ -34,10 +34,11 @@ from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, raw_records
 from lar.trajectories.long_turns import LongTurns, long_turns
 from lar.trajectories.openings import opening
-from lar.trajectories.problems import BadRecordWarning, Problem, place_of
+from lar.trajectories.problems import BadRecordWarning, Place, Problem
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats
+from lar.trajectories.replaced import replaced_parts
 from lar.trajectories.report import Report
 from lar.trajectories.rereading import Trajectories
 from lar.trajectories.schema import PARQUET_SCHEMA, Trajectory
@@ -83,8 +84,9 @@ def read_trajectories(
             user message asks, without boilerplate (times, folders, project rules). In a file with one message
             a line, messages of different tasks are different trajectories.
         success_key: the dotted path of the field of a raw record that tells whether the run succeeded: a
-            truth value or a number (1 or more is success), perhaps as text. Where it is missing or null, the
-            outcome is unknown; another value is a bad record. None takes the outcome that the format gives.
+            truth value or a number (1 or more is success), perhaps as text, or a word such as "yes", "failed"
+            or "success". Where it is missing or null, the outcome is unknown; another value is a bad record.
+            None takes the outcome that the format gives.
         messages_key: for logs of no known format, the dotted path of the field of a raw record that holds the
             conversation: a list of messages of any interface, a request that holds one, these as JSON text,
             or a text, which is one message of the user. A record without it is a bad record.
@@ -166,7 +168,8 @@ def check_count(count: int, report: Report) -> None:
     if count == 0:
         first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
-        hint = f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
+        hint = f"; {ONE_MESSAGE}" if NO_LIST in str(first) else ""
+        hint += f"; {SMALLEST}" if WHERE_LISTED in str(first) else ""
         hint = f"; {REPLY_ELSEWHERE}" if str(first).endswith(NO_AGENT) else hint
         raise TrajectoryError(f"no trajectory could be read: {first}{more}{hint}")
 
@@ -294,10 +297,10 @@ class Reader:
         except TrajectoryError as error:
             self.note(Problem(source.place, str(error), record.line, record.number))
             return
+        place = Place(source.place, record.number, record.line, reading.places)
         if record.context:
-            place = place_of(source.place, record.number, record.line)
-            self._report_around(_Around(record.context, reading, place))
-        yield from self._reported(reading, record.value, source.place, record.number, record.line)
+            self._report_around(_Around(record.context, reading, place.of()))
+        yield from self._reported(reading, record.value, place)
 
     def _report_around(self, following: "_Around | None") -> None:
         """Count what the fields around the records hold, once they are complete: when others follow."""
@@ -318,41 +321,49 @@ class Reader:
             except TrajectoryError as error:
                 self.note(Problem(Path(LABEL), str(error), record=number))
             else:
-                yield from self._reported(reading, as_record(row), Path(LABEL), number, None)
+                yield from self._reported(reading, as_record(row), Place(Path(LABEL), number, None))
 
-    def _reported(
-        self, reading: Reading, value: Any, path: Path | str, number: int, line: int | None
-    ) -> Iterator[Item]:
+    def _reported(self, reading: Reading, value: Any, place: Place) -> Iterator[Item]:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
-            self.note(Problem(path, problem, line, number))
+            self.note(place.problem(problem))
         if reading.fused_by is not None:
-            self.report.fuse(*reading.fused_by, path)
+            self.report.fuse(*reading.fused_by, place.path)
         if reading.without_content:
-            self.report.miss_content(reading.without_content, place_of(path, number, line))
-        kept = list(self._exact(reading, path, number, line))
-        place = place_of(path, number, line)
+            self.report.miss_content(reading.without_content, place.of(reading.first_without))
+        kept = list(self._exact(reading, place))
         is_own = isinstance(value, Trajectory) or (isinstance(value, dict) and value.keys() == _OWN_KEYS)
         counts = self.report.counts(reading.format)
-        counts.records += 1
+        counts.records += len(reading.places) or 1
         for found in kept:
             counts.add(found.trajectory)
             if found.is_cut:
-                self.report.cut_stream(place)
+                self.report.cut_stream(place.of(found.entry))
             if found.is_rendered:
-                self.report.render(place)
+                self.report.render(place.of(found.entry))
         if not is_own:
-            rest = {**value, "messages": None} if reading.is_plain else value
-            if texts := left_out(rest, [found.trajectory for found in reading.found]):
-                self.report.leave_out(reading.format, texts, place)
-        yield from (Item(self._redacted(found), place, number, is_own) for found in kept)
+            self._audit(reading, value, place)
+        for found in kept:
+            yield Item(self._redacted(found), place.of(found.entry), place.number, is_own)
 
-    def _exact(self, reading: Reading, path: Path | str, number: int, line: int | None) -> Iterator[Found]:
+    def _audit(self, reading: Reading, value: Any, place: Place) -> None:
+        """Count what of a record, or of each entry that counts as one, no trajectory has."""
+        if reading.is_plain:
+            value = {**value, "messages": None}
+        entries = value if reading.places else [value]
+        trajectories = [found.trajectory for found in reading.found]
+        for entry, texts in enumerate(left_out_of_each(entries, trajectories)):
+            if texts:
+                self.report.leave_out(reading.format, texts, place.of(entry))
+        if not reading.is_plain:
+            self.report.replace(replaced_parts(value, trajectories), place.of())
+
+    def _exact(self, reading: Reading, place: Place) -> Iterator[Found]:
         for found in reading.found:
             try:
                 trajectory = exact(found.trajectory)
             except TrajectoryError as error:
-                self.note(Problem(path, str(error), line, number))
+                self.note(place.problem(str(error), found.entry))
             else:
                 yield replace(found, trajectory=trajectory)
 

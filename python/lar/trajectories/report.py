@@ -61,6 +61,14 @@ class LeftOut:
 
 
 @dataclass(slots=True)
+class Replaced:
+    """Parts of messages of one kind that are no text, for which a word stands."""
+
+    parts: int
+    first: str
+
+
+@dataclass(slots=True)
 class NotRead:
     """Files of one kind in the given folders that are no logs and were not read."""
 
@@ -85,7 +93,8 @@ class Report:
     """What reading logs gave, beside the trajectories; `merge` adds another part of the same logs.
 
     formats: counts by the format's name. left_out: by format and path, texts of records that are in no
-    trajectory. repeated: trajectories that are the beginning of another one, which has all of their text.
+    trajectory. replaced: by kind (image, audio, video, file), parts of messages for which a word stands in
+    them. repeated: trajectories that are the beginning of another one, which has all of their text.
     repeated_turns: turns of the agent that count in another trajectory and are context in this one.
     long_turns: the agent's long turns in single calls that were kept. resent_turns: those of them that stand
     in the history of a call and in another call too, and count in both. cut: calls whose reply is a stream
@@ -104,6 +113,7 @@ class Report:
 
     formats: dict[str, FormatCounts] = field(default_factory=dict)
     left_out: dict[tuple[str, str], LeftOut] = field(default_factory=dict)
+    replaced: dict[str, Replaced] = field(default_factory=dict)
     repeated: int = 0
     first_repeated: str | None = None
     repeated_turns: int = 0
@@ -133,6 +143,11 @@ class Report:
             known = self.left_out.setdefault((format_name, path), LeftOut(0, 0, place))
             known.records += 1
             known.characters += characters
+
+    def replace(self, parts: dict[str, int], place: str) -> None:
+        """Count the parts of one record for which a word stands: {kind: how many}."""
+        for kind, number in parts.items():
+            self.replaced.setdefault(kind, Replaced(0, place)).parts += number
 
     def repeat(self, place: str) -> None:
         """Count a trajectory that is the beginning of another one."""
@@ -177,9 +192,11 @@ class Report:
         if self.without_content:
             calls = counted(self.without_content, "model call")
             yield (
-                f"{calls} without content: no answer was recorded, because the"
-                " call failed or because the tracer does not capture content (OpenTelemetry does with the"
-                " environment variable OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
+                f"{calls} without content: no answer was recorded, because the call failed, because a"
+                " setting masks it (LiteLLM's turn_off_message_logging, OpenInference's"
+                " OPENINFERENCE_HIDE_OUTPUTS) or because the tracer does not capture content (OpenTelemetry"
+                " does with the environment variable"
+                " OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true); the first:"
                 f" {self.first_without_content}"
             )
         if self.without_history:
@@ -233,6 +250,8 @@ class Report:
             known = self.left_out.setdefault((name, path), LeftOut(0, 0, texts.first))
             known.records += texts.records
             known.characters += texts.characters
+        for kind, replaced in other.replaced.items():
+            self.replace({kind: replaced.parts}, replaced.first)
         self.repeated += other.repeated
         self.first_repeated = self.first_repeated or other.first_repeated
         self.repeated_turns += other.repeated_turns

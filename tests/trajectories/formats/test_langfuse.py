@@ -43,6 +43,20 @@ def test_trace_as_a_row() -> None:
     assert (found.id, found.task, found.success) == ("trace-8", "trace-8", False)
 
 
+@pytest.mark.parametrize("wrap", [list, json.dumps])
+@pytest.mark.parametrize(("value", "success"), [(1, True), (0, False), (0.5, False)])
+def test_a_trace_with_few_columns_is_told_by_its_scores(wrap: Any, value: float, *, success: bool) -> None:
+    scores = [{"name": "resolved", "value": value, "dataType": "NUMERIC"}]
+    row = {"id": "t", "timestamp": "2026-10-09", "input": [user()], "output": {**ANSWER}, "name": "run"}
+    report = Report()
+    (found,) = read_trajectories([row | {"scores": wrap(scores)}], report=report)
+    assert found.messages == [user(), ANSWER]
+    assert (found.task, found.success, list(report.formats)) == ("t", success, ["langfuse"])
+    report = Report()
+    (found,) = read_trajectories([row | {"scores": [{"name": "resolved", "value": value}]}], report=report)
+    assert (found.success, list(report.formats)) == (None, ["chat"])
+
+
 def test_trace_without_generations() -> None:
     """Its own input and output are read, else those of its outermost observation."""
     about = {"id": "t", "timestamp": "2026-10-09", "htmlPath": "/t", "input": None, "output": None}

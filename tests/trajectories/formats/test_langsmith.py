@@ -1,14 +1,18 @@
 """LangSmith's runs and dumps of LangChain's messages."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lar.trajectories import Report, read_trajectories
+from lar.trajectories.importing import import_logs
 from tests.trajectories.formats.bay import (
     ANSWER,
     LOGS,
@@ -41,6 +45,52 @@ def test_runs_line_by_line() -> None:
         {"role": "assistant", "content": "Six.", "reasoning_content": "The tool counted six."},
     ]
     assert report.repeated == 1
+
+
+def test_each_run_of_a_file_counts_as_a_record_and_is_named_by_its_line(tmp_path: Path) -> None:
+    """Line 2 is blank, line 3 has a chain; the others have calls, the last one without an answer."""
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    run = {"run_type": "llm", "inputs": asked, "trace_id": "t"}
+    chain = {"id": "c", "run_type": "chain", "trace_id": "t", "inputs": {"a": "b"}}
+    runs = [
+        {**run, "id": "a", "outputs": {"output": "Hello!"}, "extra": {"ticket": "1"}, "passed": "yes"},
+        {**chain, "outputs": {"output": "A text that no call of a model has."}},
+        {**run, "id": "b", "outputs": {"output": "Hello again!"}, "extra": {"ticket": "2"}},
+        {**run, "id": "c", "outputs": {}},
+    ]
+    path = tmp_path / "runs.jsonl"
+    path.write_text("\n".join([json.dumps(runs[0]), "", *map(json.dumps, runs[1:])]))
+    report, imported = Report(), Report()
+    keys = {"task_key": "extra.ticket", "success_key": "passed"}
+    found = list(read_trajectories(path, report=report, **keys))
+    assert [(one.task, one.success) for one in found] == [("1", True), ("2", None)]
+    assert (report.formats["langsmith"].records, report.problems.count) == (4, 0)
+    lost = report.left_out["langsmith", "outputs.output"]
+    assert (lost.records, lost.characters, lost.first) == (1, 35, f"{path}, record 2, line 3")
+    assert report.first_without_content == f"{path}, record 4, line 5"
+    import_logs([path], tmp_path / "out.parquet", report=imported, **keys)
+    assert imported == report
+
+
+@given(traces=st.lists(st.sampled_from("abc"), min_size=1, max_size=8), blank=st.integers(0, 2))
+@settings(deadline=None)
+def test_what_a_run_has_beside_its_call_is_counted_at_its_line(traces: list[str], blank: int) -> None:
+    """Whatever trace the runs are of, and in whatever order they come."""
+    runs = [
+        {"id": str(n), "trace_id": trace, "run_type": "llm", "inputs": {"prompt": f"Question {n}"}}
+        | {"outputs": {"output": f"Answer {n}"}, "abcdefgh"[n]: "by hand"}
+        for n, trace in enumerate(traces)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.jsonl"
+        path.write_text(("\n" * (blank + 1)).join(map(json.dumps, runs)))
+        report = Report()
+        found = list(read_trajectories(path, report=report))
+    assert sorted(one.id for one in found) == [str(n) for n in range(len(runs))]
+    assert report.formats["langsmith"].records == len(runs)
+    notes = {field: lost.first for (_, field), lost in report.left_out.items() if len(field) == 1}
+    places = [f"{path}, record {n + 1}, line {1 + n * (blank + 1)}" for n in range(len(runs))]
+    assert notes == dict(zip("abcdefgh", places, strict=False))
 
 
 @pytest.mark.parametrize("wrap", [None, "traces", "runs"])

@@ -131,7 +131,10 @@ def test_a_table_with_a_message_a_row_is_read_as_lines_are(suffix: str, said: li
     rows = [dict(zip(names, row, strict=True)) for row in cells]
     with TemporaryDirectory() as folder:
         lines, _ = read(write_lines(Path(folder) / "rows.jsonl", rows), strict=True)
-        table, report = read(write_table(Path(folder), suffix, rows), strict=True)
+        path, imported = write_table(Path(folder), suffix, rows), Path(folder) / "out.jsonl"
+        table, report = read(path, strict=True)
+        import_logs([path], imported, strict=True)
+        assert [item.messages for item in read_trajectories(imported)] == [item.messages for item in table]
     assert [(item.id, item.messages) for item in table] == [(item.id, item.messages) for item in lines]
     assert set(report.formats) == {"message_lines"}
     assert table[0].messages[1] == agent("", call("count", "{}", "c1"))
@@ -142,7 +145,7 @@ def test_a_table_that_breaks_off_keeps_the_messages_before(tmp_path: Path) -> No
     path.write_text(path.read_text() + 'user,"Count ag', encoding="utf-8")
     (found,), report = read(path)
     assert found.messages == [user("Count"), agent("12")]
-    assert "record 3, line 3: not a readable table: unexpected end of data" in report.problems.summary()
+    assert "record 3, line 4: not a readable table: unexpected end of data" in report.problems.summary()
 
 
 def test_a_table_of_conversations_is_still_read_row_by_row(tmp_path: Path) -> None:

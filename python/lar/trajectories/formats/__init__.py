@@ -162,6 +162,11 @@ SMALLEST = (
     'the smallest record that is read: {"task": ..., "messages": [{"role": ..., "content": ...}]}'
     " (docs/logs.md, Not in the list?); or name your fields: --messages-key FIELD --reply-key FIELD"
 )
+NO_LIST = ", and holds no list or object"
+ONE_MESSAGE = (
+    "if each record is one message, rename its fields to role (system, user, assistant or tool), content and"
+    " conversation_id"
+)
 REPLY_ELSEWHERE = "if a field of its own has the reply, name both: --messages-key FIELD --reply-key FIELD"
 _MOST_NEAR = 5
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised

@@ -13,7 +13,7 @@ class Format:
     """One log format: its name on the command line, how to recognise a record, and how to read one.
 
     A record gives any number of trajectories. With `whole_file` a record is a list of all entries of a file,
-    and `recognises` is asked about each entry.
+    and `recognises` is asked about each entry. With `counts_entries` too, each of these counts as a record.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Format:
     recognises: Callable[[Any], bool]
     read: Callable[[Record], list[Draft]]  # may raise what Python raises for malformed data
     whole_file: bool = False
+    counts_entries: bool = False
     may_be_empty: bool = False  # a record need not be the agent's: it may be the span of a tool
     unwanted: tuple[str, ...] = ()  # paths of texts that are left out on purpose, as the audit names them
     field: str | None = None  # the dotted path that the user has named, which tables of a database have

@@ -74,6 +74,7 @@ def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
     draft = make_draft(
         _request(given, holder, value, messages),
         answered,
+        is_whole=reply is None,
         tools=next((at[key] for at in (holder, value) for key in chat.TOOLS if at.get(key)), None),
         id=identifier(value.get("id")),
         task=chat.task_of(value),

@@ -5,6 +5,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import IO
 
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
@@ -20,7 +21,8 @@ def is_csv(name: str) -> bool:
 def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordError]:
     """Yield each row as a record {column: text}, None where it is empty; `name` decides on commas or tabs.
 
-    A row with too many fields gives an error, and reading goes on.
+    The line of a record is the one it begins at. A row with too many fields gives an error, and reading goes
+    on.
 
     Raises:
         BrokenRecordError: from a row on, the file cannot be read.
@@ -32,16 +34,21 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordErr
     delimiter = "\t" if found is not None and found[1].lower() == "tsv" else ","
     # A reader of `codecs` would also part lines at characters of a text, such as U+2028.
     text = io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape", newline="")
-    rows = csv.DictReader(text, delimiter=delimiter, strict=True)
-    number = 0
+    rows = csv.reader(text, delimiter=delimiter, strict=True)
+    number = before = 0
     try:
+        names = next(filter(None, rows), [])
+        before = rows.line_num
         for row in rows:
-            number += 1
-            if None in row:
-                yield BrokenRecordError("more fields than the first line names", rows.line_num, number)
+            line, before = before + 1, rows.line_num
+            if not row:
                 continue
-            yield Record({key: value or None for key, value in row.items()}, number, rows.line_num)
+            number += 1
+            if len(row) > len(names):
+                yield BrokenRecordError("more fields than the first line names", line, number)
+                continue
+            yield Record({name: value or None for name, value in zip_longest(names, row)}, number, line)
     except csv.Error as error:
-        raise BrokenRecordError(f"not a readable table: {error}", rows.line_num, number + 1) from None
+        raise BrokenRecordError(f"not a readable table: {error}", before + 1, number + 1) from None
     finally:
         text.detach()  # who has opened the stream closes it

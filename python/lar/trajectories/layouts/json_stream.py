@@ -51,6 +51,7 @@ class Record:
         None  # its messages, normalized, if it is in OpenAI's form and holds little else
     )
     task_key: str | None = None  # that of `read_trajectories`, for a format whose records hold many tasks
+    places: tuple[tuple[int, int | None], ...] = ()  # the number and the line of each entry of a whole file
 
 
 class BrokenRecordError(Exception):

@@ -129,6 +129,11 @@ def are_separate_lines(source: Source, opened: Opened, forced: Format | None) ->
     return not _is_one_record([record.value for record in first if isinstance(record, Record)], forced)
 
 
+def are_separate_rows(file: Path | IO[bytes], forced: Format | None) -> bool:
+    """Whether each row of a Parquet file can be read without the others, or none can."""
+    return not _are_messages(_head(parquet.read_rows(file))[0], forced)
+
+
 def _head_lines(opened: Opened) -> list[bytes]:
     """The first lines of a file; of a stream that cannot go back, the whole ones in its head."""
     if opened.stream.seekable():
@@ -155,11 +160,14 @@ def _database_rows(source: Source, opened: Opened, field: str | None) -> Records
 def _table(rows: Records, forced: Format | None) -> Records:
     """Yield the rows of a table; where each is one message, they are one record, as lines of messages are."""
     first, rows = _head(rows)
-    values = [row.value for row in first if isinstance(row, Record)]
+    return _with_break(map(_message_row, rows), _as_one) if _are_messages(first, forced) else rows
+
+
+def _are_messages(rows: list[Record | BrokenRecordError], forced: Format | None) -> bool:
+    """Whether a table has one message a row, from the first rows."""
+    values = [row.value for row in rows if isinstance(row, Record)]
     is_row = forced is None and any(recognise(value) is not None for value in values)
-    if is_row or not all(map(is_message, values)) or not _is_one_record(values, forced):
-        return rows
-    return _with_break(map(_message_row, rows), _as_one)
+    return not is_row and all(map(is_message, values)) and _is_one_record(values, forced)
 
 
 def _message_row(row: Record | BrokenRecordError) -> Record | BrokenRecordError:
@@ -233,15 +241,17 @@ def _is_one_record(entries: list[Any], forced: Format | None) -> bool:
 def _as_one(records: Iterable[Record | BrokenRecordError]) -> Records:
     """Yield the broken records, then the others as one. Its entries are objects; a null is nothing."""
     entries: list[Any] = []
+    places: list[tuple[int, int | None]] = []
     for record in chain.from_iterable(map(_messages_apart, records)):
         if isinstance(record, BrokenRecordError):
             yield record
         elif isinstance(record.value, dict):
             entries.append(record.value)
+            places.append((record.number, record.line))
         elif isinstance(record.value, str | list):
             kind = type(record.value).__name__
             yield BrokenRecordError(f"expected an object, found {kind}", record.line, record.number)
-    yield Record(entries, 1, 1, whole_file=True)
+    yield Record(entries, 1, 1, whole_file=True, places=tuple(places))
 
 
 def _messages_apart(record: Record | BrokenRecordError) -> list[Record | BrokenRecordError]:

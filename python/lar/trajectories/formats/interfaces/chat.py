@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.dialects.masked import is_told, without_masks
 from lar.trajectories.dialects.messages import (
     from_json_text,
     is_conversation,
@@ -20,7 +21,7 @@ from lar.trajectories.dialects.messages import (
 )
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, identifier, no_content, solved, text_or_none
 from lar.trajectories.formats.base import Format, has
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
@@ -228,10 +229,14 @@ def _read(record: Record) -> list[Draft]:
         is_whole = inner is value and _is_reference(reply, value)
         history, reply = (history, []) if is_whole else _continued(history, reply)
     messages = normalize_messages(with_system(history + reply, inner or value))
+    told = without_masks(messages) if reply else messages
+    if len(told) < len(messages) and not any(map(is_told, told)):
+        return [no_content()]
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in TOOLS)
-    draft = _draft(value, messages, inner, next(filter(None, schemas), None))
+    draft = _draft(value, told, inner, next(filter(None, schemas), None))
     raw = _raw_reply(value)
-    draft = replace(draft, is_call=bool(reply), reply_id=reply_id(raw), is_cut=is_cut(raw))
+    draft = replace(draft, is_call=bool(reply), is_unanswered=len(told) < len(messages))
+    draft = replace(draft, reply_id=reply_id(raw), is_cut=is_cut(raw))
     return [replace(draft, is_rendered=is_rendered(inner.get("prompt")))]
 
 

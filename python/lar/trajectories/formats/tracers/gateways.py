@@ -17,6 +17,7 @@ from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.layouts.json_stream import Record
 
 _CHAT = re.compile(r"completion|responses|messages|generate_content|pass_?through")
+_OMITTED = "helicone_message"  # the one member of a body that Helicone did not keep, or whose place it names
 _OF_HELICONE = ("request_properties", "request_created_at", "response_created_at", "llmSchema")
 
 
@@ -54,10 +55,11 @@ def _is_helicone(value: Any) -> bool:
 def _read_helicone(record: Record) -> list[Draft]:
     value = record.value
     properties = value.get("request_properties") or value.get("properties") or {}
-    body, reply = from_json_text(value["request_body"]), from_json_text(value["response_body"])
+    given, answered = _kept(value["request_body"]), _kept(value["response_body"])
+    body, reply = from_json_text(given), from_json_text(answered)
     draft = make_draft(
-        value["request_body"],
-        value["response_body"],
+        given,
+        answered,
         id=identifier(value.get("request_id")),
         task=text_or_none(properties.get("Helicone-Session-Id")),
         success=solved_by(_scores(value.get("scores") or {})),
@@ -65,7 +67,14 @@ def _read_helicone(record: Record) -> list[Draft]:
         previous_id=previous_id(body, reply),
         model=text_or_none(value.get("request_model") or value.get("model")),
     )
+    if draft is None and answered is None:
+        return [no_content()]
     return [draft] if draft else []
+
+
+def _kept(body: Any) -> Any:
+    """A body, None where Helicone has put a note in its place: it was omitted, or is stored elsewhere."""
+    return None if has(from_json_text(body), _OMITTED) else body
 
 
 def _scores(scores: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -33,6 +33,7 @@ def _read(record: Record) -> list[Draft]:
     draft = make_draft(
         _conversation(value),
         None,
+        is_whole=True,
         tools=fields.get("tools"),
         id=identifier(fields.get("id")),
         task=text_or_none(fields.get("task")) or _thread(fields),

@@ -46,7 +46,14 @@ def _is_trace(value: Any) -> bool:
     if isinstance(observations, list) and any(map(_is_row, observations)):
         return True
     row = value["trace"] if has(value, "trace", "observations") else value
-    return has(row, "id", "timestamp", "input", "output") and any(key in row for key in _OF_A_TRACE)
+    if not has(row, "id", "timestamp", "input", "output"):
+        return False
+    return any(key in row for key in _OF_A_TRACE) or any(map(_is_score, _scores(row)))
+
+
+def _is_score(value: Any) -> bool:
+    """Whether `value` is a score as only Langfuse writes them."""
+    return has(value, "name", "value") and ("dataType" in value or "data_type" in value)
 
 
 def _is_row(value: Any) -> bool:
@@ -113,6 +120,7 @@ def _row(row: dict[str, Any], *, task: Any, success: bool | None) -> Draft | Non
     return make_draft(
         given,
         answered,
+        is_whole=_type(row) != "GENERATION",
         tools=_definitions(_get(row, *_TOOLS)) or conventions.tools_of(span),
         id=identifier(row.get("id")),
         task=text_or_none(task),

@@ -5,6 +5,7 @@ The task is the example of the data set that the trace was run on, else the trac
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
@@ -19,6 +20,7 @@ from lar.trajectories.layouts.json_stream import Record
 _MODELS = ("llm", "chat_model")
 _HOLDERS = ("traces", "runs", "post")
 _Run = dict[str, Any]
+_ENTRY = "(entry)"  # the entry of the file that a run stands in
 
 
 def _is_run(value: Any) -> bool:
@@ -36,11 +38,11 @@ def _held(value: _Run) -> list[Any]:
 def _read(record: Record) -> list[Draft]:
     """Read all runs of a file, trace by trace."""
     entries = record.value if isinstance(record.value, list) else [record.value]
-    roots = [run for entry in entries if isinstance(entry, dict) for run in _roots(entry)]
+    roots = [(run, entry) for entry in entries if isinstance(entry, dict) for run in _roots(entry)]
     traces: dict[Any, list[_Run]] = {}
-    for root in roots:
+    for root, entry in roots:
         for run in _tree(root, root.get("trace_id") or _id(root), root.get("parent_run_id")):
-            traces.setdefault(run["trace_id"], []).append(run)
+            traces.setdefault(run["trace_id"], []).append(run | {_ENTRY: entry})
     attempts = Attempts("call")
     return attempts.reported([draft for runs in traces.values() for draft in _read_trace(runs, attempts)])
 
@@ -85,9 +87,7 @@ def _read_trace(runs: list[_Run], attempts: Attempts) -> list[Draft]:
     success = solved_by(pair for run in runs for pair in _feedback(run))
 
     def node(run: _Run, *, is_call: bool) -> Node:
-        draft = (
-            attempts.read(_id(run), run, lambda run: _draft(run, task) or no_content()) if is_call else None
-        )
+        draft = attempts.read(_id(run), run, lambda run: _draft(run, task)) if is_call else None
         return Node(_id(run), run["parent_run_id"], draft)
 
     nodes = [node(run, is_call=run["run_type"] in _MODELS) for run in runs]
@@ -99,18 +99,20 @@ def _read_trace(runs: list[_Run], attempts: Attempts) -> list[Draft]:
     )
 
 
-def _draft(run: _Run, task: str | None) -> Draft | None:
+def _draft(run: _Run, task: str | None) -> Draft:
     extra = from_json_text(run.get("extra")) or {}
     parameters, metadata = extra.get("invocation_params") or {}, extra.get("metadata") or {}
     model = metadata.get("ls_model_name") or parameters.get("model") or parameters.get("model_name")
-    return make_draft(
+    draft = make_draft(
         run["inputs"],
         run.get("outputs"),
+        is_whole=run["run_type"] not in _MODELS,
         tools=parameters.get("tools") or parameters.get("functions"),
         id=text_or_none(_id(run)),
         task=task,
         model=text_or_none(model),
     )
+    return replace(draft or no_content(), entries=(run, run[_ENTRY]))
 
 
 def _feedback(run: _Run) -> Iterator[tuple[str, Any]]:
@@ -120,7 +122,14 @@ def _feedback(run: _Run) -> Iterator[tuple[str, Any]]:
         yield name, value.get("avg") if isinstance(value, dict) else value
 
 
-RUNS = Format("langsmith", "LangSmith's runs, single or as trees", _holds_runs, _read, whole_file=True)
+RUNS = Format(
+    "langsmith",
+    "LangSmith's runs, single or as trees",
+    _holds_runs,
+    _read,
+    whole_file=True,
+    counts_entries=True,
+)
 ROW = Format(
     "langsmith_row",
     "LangSmith's runs as rows: of a bulk export, or in memory",

@@ -57,5 +57,11 @@ def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 FORMAT = Format(
-    "otlp_logs", "OpenTelemetry's events, OTLP JSON", _is_document, _read, whole_file=True, may_be_empty=True
+    "otlp_logs",
+    "OpenTelemetry's events, OTLP JSON",
+    _is_document,
+    _read,
+    whole_file=True,
+    counts_entries=True,
+    may_be_empty=True,
 )

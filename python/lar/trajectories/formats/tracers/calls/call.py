@@ -2,17 +2,22 @@
 
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, is_spoken, normalize_messages
+from lar.trajectories.dialects.masked import is_told, without_masks
+from lar.trajectories.dialects.messages import from_json_text, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.tracers.calls.sides import listed, read_input, read_output
 from lar.trajectories.schema import Message, Tool
 
 
-def make_draft(given: Any, answered: Any, *, tools: Any = None, **fields: Any) -> Draft | None:
-    """Return the trajectory of a call, its input `given` and its output `answered`; None without an answer.
+def make_draft(
+    given: Any, answered: Any, *, tools: Any = None, is_whole: bool = False, **fields: Any
+) -> Draft | None:
+    """Return the trajectory of a call, its input `given` and its output `answered`; None without the agent.
 
-    `tools` are schemas in any form; without them those of the input are taken. `fields` are those of `Draft`.
+    `tools` are schemas in any form; without them those of the input are taken. With `is_whole`, the input is
+    a conversation in which no answer is missing. `fields` are those of `Draft`. An answer that the logger has
+    masked is none, and a masked turn of the history is context.
 
     Raises:
         TrajectoryError: a message is malformed.
@@ -21,11 +26,18 @@ def make_draft(given: Any, answered: Any, *, tools: Any = None, **fields: Any) -
     before = _normalized(history.messages)
     if all(message["role"] != "system" for message in before):
         before = _normalized(history.system or reply.system) + before
-    messages = join_sides(before, _one_turn(_normalized(reply.messages)))
-    if not any(map(is_spoken, messages)):
+    said = _one_turn(_normalized(reply.messages))
+    messages = without_masks(join_sides(before, said))
+    if not any(map(is_told, messages)):
         return None
-    schemas = read_tools(tools) or read_tools(history.tools or reply.tools)
-    return Draft(messages, tools=schemas, is_call=True, is_cut=reply.is_cut, **fields)
+    return Draft(
+        messages,
+        tools=read_tools(tools) or read_tools(history.tools or reply.tools),
+        is_call=True,
+        is_cut=reply.is_cut,
+        is_unanswered=not is_whole and not any(map(is_told, [*before[-1:], *said])),
+        **fields,
+    )
 
 
 def _normalized(raw: list[Any]) -> list[Message]:

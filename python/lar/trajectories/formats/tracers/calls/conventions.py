@@ -68,20 +68,21 @@ def is_agent(span: Span) -> bool:
 
 def read_call(span: Span) -> Draft | None:
     """Return the trajectory of a span's input and output; None without messages."""
-    return _draft(span, input_of(span), output_of(span))
+    return _draft(span, input_of(span), output_of(span), is_whole=not is_call(span))
 
 
 def read_conversation(span: Span) -> Draft | None:
     """Return the conversation that the span of an agent holds whole; None where it holds none."""
-    return _draft(span, span.get("pydantic_ai.all_messages") or conversation_of(span), None)
+    return _draft(span, span.get("pydantic_ai.all_messages") or conversation_of(span), None, is_whole=True)
 
 
-def _draft(span: Span, given: Any, answered: Any) -> Draft | None:
+def _draft(span: Span, given: Any, answered: Any, *, is_whole: bool = False) -> Draft | None:
     if given is None and answered is None:
         return None
     return make_draft(
         _with_system(given, span.get(*SYSTEM)),
         _first_choice(span, answered),
+        is_whole=is_whole,
         tools=tools_of(span),
         id=span.id,
         task=span.trace,

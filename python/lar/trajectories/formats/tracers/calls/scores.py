@@ -4,26 +4,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from lar.trajectories.draft import solved
+from lar.trajectories.draft import outcome_of
 
 # Scores of other names (toxicity, helpfulness, latency) do not measure whether the task was solved.
 _SUCCESS = re.compile(
     r"(task_?)?(success(ful|_rate)?|solved|resolved|pass(ed)?|correct(ness)?|reward|complet(ed|ion)|accomplished)"
     r"|goal_(success|completion|accuracy|achieved)|is_(success|correct|solved|resolved)|accuracy|exact_match"
 )
-_GOOD = ("true", "yes", "pass", "passed", "success", "correct", "solved", "resolved", "complete", "completed")
-_BAD = (
-    "false",
-    "no",
-    "fail",
-    "failed",
-    "failure",
-    "incorrect",
-    "wrong",
-    "unsolved",
-    "unresolved",
-    "incomplete",
-)
+_GOOD = ("correct", "solved", "resolved", "complete", "completed")
+_BAD = ("incorrect", "wrong", "unsolved", "unresolved", "incomplete")
 
 
 def solved_by(scores: Iterable[tuple[Any, Any]]) -> bool | None:
@@ -41,7 +30,5 @@ def solved_by(scores: Iterable[tuple[Any, Any]]) -> bool | None:
 
 
 def _verdict(value: Any) -> bool | None:
-    if not isinstance(value, str):
-        return solved(value)
-    word = value.strip().lower()
-    return True if word in _GOOD else False if word in _BAD else solved(word)
+    word = value.strip().lower() if isinstance(value, str) else None
+    return True if word in _GOOD else False if word in _BAD else outcome_of(value)

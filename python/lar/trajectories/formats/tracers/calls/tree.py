@@ -23,6 +23,11 @@ class Node:
         """The draft of a call with content."""
         return self.draft if self.draft is not None and has_content(self.draft) else None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether it is a call whose answer is in the log."""
+        return self.call is not None and not self.call.is_unanswered
+
 
 def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[Draft]:
     """Return the trajectories of a trace's calls.
@@ -33,7 +38,7 @@ def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[D
     none. A call without tools has those of the call that it goes on from, else those of the agent around it.
     """
     tree = _Tree(nodes)
-    calls = tree.distinct()
+    calls, unanswered = tree.distinct(), tree.unanswered()
     links = [_digests(draft) for _, draft in calls]
     finished = []
     for (node, draft), own in zip(calls, links, strict=True):
@@ -42,6 +47,7 @@ def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[D
         is_end = not any(_goes_on(other, own) for other in links)
         judged = success if draft.success is None else draft.success
         offered = next(filter(None, tools), None)
+        draft = replace(draft, is_unanswered=id(node) in unanswered)
         finished.append(replace(draft, success=judged if is_end else None, tools=offered))
     return finished
 
@@ -49,15 +55,8 @@ def calls_of_trace(nodes: Iterable[Node], success: bool | None = None) -> list[D
 def calls_without_content(nodes: Iterable[Node]) -> list[Draft]:
     """Return the calls whose content is nowhere: neither theirs nor that of a call around or within them."""
     tree = _Tree(nodes)
-    around = {id(outer) for node in tree.nodes if node.call for outer in tree.around(node)}
-    return [
-        node.draft
-        for node in tree.nodes
-        if node.draft
-        and not node.call
-        and id(node) not in around
-        and not any(o.call for o in tree.around(node))
-    ]
+    unanswered = tree.unanswered()
+    return [node.draft for node in tree.nodes if node.draft and not node.call and id(node) in unanswered]
 
 
 def _digests(draft: Draft) -> list[int]:
@@ -97,6 +96,16 @@ class _Tree:
                     outer_is_longer = len(outer.call.messages) >= len(draft.messages)
                     dropped.add(id(node if outer_is_longer else outer))
         return [(node, draft) for node, draft in calls if id(node) not in dropped]
+
+    def unanswered(self) -> set[int]:
+        """The ids of the calls whose answer is nowhere: not in them, nor in a call around or within them."""
+        answered = [node for node in self.nodes if node.is_answered]
+        beside = {id(node) for inner in answered for node in (inner, *self.around(inner))}
+        return {
+            id(node)
+            for node in self.nodes
+            if node.draft and id(node) not in beside and not any(o.is_answered for o in self.around(node))
+        }
 
     def around(self, node: Node) -> Iterator[Node]:
         """Yield the spans that a span lies in."""
