@@ -49,6 +49,13 @@ def test_a_bill_of_a_log_of_calls_says_how_many_of_them_a_run_is(run, logs, mode
     assert mind in " ".join(run(*arguments)[1].split())
 
 
+@pytest.mark.parametrize(("tasks", "are_few"), [(10, True), (40, False)])
+def test_few_tasks_are_named(run, tmp_path, model, tasks, are_few):
+    logs = chat_log(tmp_path / "few.jsonl", [f"issue-{number % tasks}" for number in range(40)])
+    out = run("estimate", logs, "--tokenizer", model, "--task-key", "meta.issue", *SMALL)[1]
+    assert ("Few tasks: a split holds out about 2 of 10," in " ".join(out.split())) is are_few
+
+
 @pytest.fixture
 def model(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "model")

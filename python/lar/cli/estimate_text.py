@@ -7,6 +7,7 @@ from rich.table import Table
 
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
+from lar.corpus.selection import HOLD_OUT
 from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
 from lar.utils.words import about_hours
 from lar.vocabulary.learnable import LEARNABLE
@@ -24,11 +25,16 @@ _SOURCE = "SmolLM2-135M on search_qa saved"
 _SEVERAL = 1.5
 
 
+# Of fewer tasks, a split holds out so few that the range over the splits is no guide.
+FEW_TASKS = 25
+
+
 def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     """Print an estimate; `summary` is what --json would print of it."""
     _print_size(found)
     print_table(_curve(found))
     _print_short(found)
+    _print_few(found)
     _print_choice(found)
     _print_more(found)
     if summary["bill"]:
@@ -58,6 +64,15 @@ def _print_size(found: "Estimate") -> None:
         print_prose(
             f"Measured on a sample: {found.runs:,} runs at {found.tasks:,} tasks, {found.tokens:,} tokens"
             " (docs/howto/estimate.md)."
+        )
+
+
+def _print_few(found: "Estimate") -> None:
+    """Print that the splits' range says little, where each holds out few tasks."""
+    if found.tasks < FEW_TASKS:
+        print_prose(
+            f"Few tasks: a split holds out about {round(found.tasks * HOLD_OUT)} of {found.tasks}, so other logs"
+            " of this agent may save much more or less than the range over the splits."
         )
 
 
