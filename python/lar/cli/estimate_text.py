@@ -71,8 +71,8 @@ def _print_few(found: "Estimate") -> None:
     """Print that the splits' range says little, where each holds out few tasks."""
     if found.tasks < FEW_TASKS:
         print_prose(
-            f"Few tasks: a split holds out about {round(found.tasks * HOLD_OUT)} of {found.tasks}, so other logs"
-            " of this agent may save much more or less than the range over the splits."
+            f"Few tasks: a split holds out about {round(found.tasks * HOLD_OUT)} of {found.tasks}, so other"
+            " logs of this agent may save much more or less than the range over the splits."
         )
 
 
