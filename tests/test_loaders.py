@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lar.corpus import Corpus
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.vocabulary.storage import FILE_NAME
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing.damage import ENDS, FLIPS, flip, loads_or_explains
 
@@ -69,7 +69,7 @@ def corpus_folder(corpus, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vocabulary_text(vocabulary_folder):
-    return (vocabulary_folder / FILE_NAME).read_bytes()
+    return (vocabulary_folder / VOCABULARY_FILE).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -94,14 +94,14 @@ def use(vocabulary):
 @given(st.data())
 def test_a_damaged_vocabulary(vocabulary_folder, vocabulary_text, data):
     content = damage(json.loads(vocabulary_text), data)
-    (vocabulary_folder / FILE_NAME).write_text(json.dumps(content))
+    (vocabulary_folder / VOCABULARY_FILE).write_text(json.dumps(content))
     use(loads_or_explains(LatentVocabulary.load, vocabulary_folder))
 
 
 @quickly
 @given(FLIPS, ENDS)
 def test_a_vocabulary_with_wrong_bytes(vocabulary_folder, vocabulary_text, flips, end):
-    (vocabulary_folder / FILE_NAME).write_bytes(flip(vocabulary_text, flips, end))
+    (vocabulary_folder / VOCABULARY_FILE).write_bytes(flip(vocabulary_text, flips, end))
     use(loads_or_explains(LatentVocabulary.load, vocabulary_folder))
 
 

@@ -70,10 +70,9 @@ def test_an_input_is_no_output(run, folder, monkeypatch):
 
 @pytest.mark.parametrize("command", ["distill", "adapt", "export"])
 def test_hours_of_work_are_not_replaced(run, folder, corpus, command):
-    from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE
-    from lar.serving.latent_control import RECORD_FILE
+    from lar.utils.result_files import ADAPTATION_FILE, EXPORT_FILE, STUDENT_FILE
 
-    holds = {"distill": OPTIONS_FILE, "adapt": ADAPTATION_FILE, "export": RECORD_FILE}[command]
+    holds = {"distill": STUDENT_FILE, "adapt": ADAPTATION_FILE, "export": EXPORT_FILE}[command]
     (folder / "out").mkdir()
     (folder / "out" / holds).write_text("{}")
     given = {

@@ -10,9 +10,8 @@ from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.seen_tasks import digests_of
 from lar.evaluation.boundary import Point, Sweep
-from lar.evaluation.boundary.claim import SWEEP_FILE
-from lar.evaluation.boundary.sweep import RESULT_FILE
 from lar.trajectories import write_trajectories
+from lar.utils.result_files import SWEEP_FILE, SWEEP_RESULT_FILE
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
@@ -321,7 +320,7 @@ def test_a_sweep_is_seen_with_its_recommendation(run, folder):
     control = Point(None, 0, 0, 0.0, 0.0, 1.0)
     for bits, recommended in ((1.02, "none-8"), (2.0, None)):
         result = Sweep(control, (Point(None, 8, 8, 0.5, 0.0, bits),), 0.05)
-        (sweep / RESULT_FILE).write_text(json.dumps(result.to_dict()))
+        (sweep / SWEEP_RESULT_FILE).write_text(json.dumps(result.to_dict()))
         for place in (sweep, folder):
             code, shown, err = run("status", place)
             assert code == 0, err

@@ -21,7 +21,7 @@ from lar.mining.one_machine import OneMachine
 from lar.scoring.distribution import EntropyDistribution
 from lar.trajectories import write_trajectories
 from lar.utils.extras import install_command
-from lar.vocabulary.storage import FILE_NAME
+from lar.utils.result_files import VOCABULARY_FILE
 from testing import tiny, toy
 from testing.corpora import CHATML, contents, make_trajectories
 from testing.scores import score_with
@@ -77,7 +77,7 @@ def scored(folder):
 
 def saved(vocabulary, folder):
     vocabulary.save(folder)
-    return (folder / FILE_NAME).read_bytes()
+    return (folder / VOCABULARY_FILE).read_bytes()
 
 
 def same(corpus, cluster, tmp_path, **options):
@@ -265,7 +265,7 @@ def test_a_killed_worker_changes_nothing(scored, address, tmp_path, monkeypatch,
     # Ray's messages about the loss are no part of the result.
     assert json.loads(capsys.readouterr().out)["latents"] > 3
     here = saved(mine(scored, size=20, max_entropy="p95"), tmp_path / "here")
-    assert (tmp_path / "there" / FILE_NAME).read_bytes() == here
+    assert (tmp_path / "there" / VOCABULARY_FILE).read_bytes() == here
 
 
 def test_a_killed_worker_changes_no_corpus(cluster, tmp_path, monkeypatch):

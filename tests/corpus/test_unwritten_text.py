@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from lar.corpus import Corpus
-from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import CorpusError, TokenizerError, UnwrittenTextError
 from lar.trajectories.schema import Trajectory
+from lar.utils.result_files import CORPUS_FILE
 from testing.conversations import agent, call, result, user
 from testing.corpora import CHATML, build, contents, make_trajectories
 from testing.lossy_templates import LOSSY
@@ -91,7 +91,7 @@ def test_refused_trajectories_are_not_counted():
 
 def test_a_corpus_of_an_older_version_has_no_count(tmp_path):
     corpus = build(tmp_path)
-    file = corpus.path / MANIFEST_FILE
+    file = corpus.path / CORPUS_FILE
     value = json.loads(file.read_text())
     del value["unwritten"]
     file.write_text(json.dumps(value))
@@ -112,7 +112,7 @@ def test_a_corpus_of_an_older_version_has_no_count(tmp_path):
 )
 def test_a_broken_count_is_one_clear_line(tmp_path, damage):
     corpus = build(tmp_path)
-    file = corpus.path / MANIFEST_FILE
+    file = corpus.path / CORPUS_FILE
     value = json.loads(file.read_text())
     file.write_text(json.dumps({**value, "unwritten": damage(value["unwritten"])}))
     with pytest.raises(CorpusError, match=re.escape(str(file))):

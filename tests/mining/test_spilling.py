@@ -20,7 +20,7 @@ from lar.corpus import Corpus
 from lar.errors import OptionError, VocabularyError
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
-from lar.vocabulary.storage import FILE_NAME
+from lar.utils.result_files import VOCABULARY_FILE
 from testing import toy
 from testing.scores import score_with
 
@@ -55,7 +55,7 @@ def temporary(tmp_path, monkeypatch):
 
 def saved(vocabulary, folder):
     vocabulary.save(folder)
-    return (folder / FILE_NAME).read_bytes()
+    return (folder / VOCABULARY_FILE).read_bytes()
 
 
 def fold(parts, bound=None):
@@ -225,7 +225,9 @@ def command_line(corpus, output, temporary, *options, before=""):
 def test_the_command_line_within_a_bound(sharded, tmp_path, temporary):
     assert command_line(sharded, tmp_path / "here", temporary).returncode == 0
     assert command_line(sharded, tmp_path / "spilled", temporary, "--memory", "1KiB").returncode == 0
-    assert (tmp_path / "spilled" / FILE_NAME).read_bytes() == (tmp_path / "here" / FILE_NAME).read_bytes()
+    assert (tmp_path / "spilled" / VOCABULARY_FILE).read_bytes() == (
+        tmp_path / "here" / VOCABULARY_FILE
+    ).read_bytes()
     assert list(temporary.iterdir()) == []
 
 

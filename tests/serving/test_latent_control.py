@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from lar.errors import EngineError, OptionError
 from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
-from lar.serving.latent_control import MODES, RECORD_FILE, LatentControl
+from lar.serving.latent_control import MODES, LatentControl
 from lar.serving.transformers import LatentsProcessor
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.result_files import EXPORT_FILE
 from testing import toy
 
 HEADER = (7, 3, 3)
@@ -71,7 +72,7 @@ def test_an_export_records_what_opens_turns_in_the_template_that_is_written(
     assert backend.decode(found["agent_header"], skip_special_tokens=False) == "".join(header)
     assert found["other_openings"] == sorted(map(backend.token_to_id, others))
     record = {"first_latent": first, "latents": 4, **found}
-    (tmp_path / RECORD_FILE).write_text(json.dumps(record))
+    (tmp_path / EXPORT_FILE).write_text(json.dumps(record))
     follower = LatentControl.of_export(tmp_path).follow("agent")
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     for roles, is_agents in ((messages, True), ([*messages, messages[0]], False)):
@@ -106,16 +107,16 @@ def test_the_processor_masks_latents_and_nothing_else(mode, rows):
 
 def test_what_an_export_says_is_read(tmp_path):
     record = {"first_latent": 10, "latents": 4, "agent_header": list(HEADER)}
-    (tmp_path / RECORD_FILE).write_text(json.dumps(record))
+    (tmp_path / EXPORT_FILE).write_text(json.dumps(record))
     assert LatentControl.of_export(tmp_path) == replace(CONTROL, other_openings=frozenset())  # older
-    (tmp_path / RECORD_FILE).write_text(json.dumps(record | {"other_openings": [5]}))
+    (tmp_path / EXPORT_FILE).write_text(json.dumps(record | {"other_openings": [5]}))
     assert LatentControl.of_export(tmp_path) == CONTROL
 
 
 def test_bad_input_has_one_line(tmp_path):
     with pytest.raises(EngineError, match="not an export"):
         LatentControl.of_export(tmp_path)
-    (tmp_path / RECORD_FILE).write_text('{"latents": 4}')
+    (tmp_path / EXPORT_FILE).write_text('{"latents": 4}')
     with pytest.raises(EngineError, match="first_latent"):
         LatentControl.of_export(tmp_path)
     with pytest.raises(OptionError, match="allow, agent, forbid"):

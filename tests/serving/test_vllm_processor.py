@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lar.errors import EngineError, OptionError
-from lar.serving.latent_control import RECORD_FILE, LatentControl
+from lar.serving.latent_control import LatentControl
+from lar.utils.result_files import EXPORT_FILE
 
 NAME = "lar.serving.vllm"
 PARENTS = ("vllm", "vllm.v1", "vllm.v1.sample")
@@ -40,7 +41,7 @@ def processors(monkeypatch):
 
 def processor(processors, folder, header):
     record = {"first_latent": 10, "latents": 4, "agent_header": header}
-    (folder / RECORD_FILE).write_text(json.dumps(record))
+    (folder / EXPORT_FILE).write_text(json.dumps(record))
     return processors(SimpleNamespace(model_config=SimpleNamespace(model=str(folder))), "cpu", False)
 
 

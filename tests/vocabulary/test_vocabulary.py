@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from lar import _core
 from lar.errors import OptionError, StreamError, VocabularyError
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
-from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
+from lar.vocabulary.storage import TASKS_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 from testing.version_1 import as_version_1
@@ -258,9 +259,9 @@ def change_latent(name, value):
 def test_a_damaged_file_is_refused_with_the_place(vocabulary, tmp_path, damage, message):
     folder = tmp_path / "vocabulary"
     vocabulary.save(folder)
-    content = json.loads((folder / FILE_NAME).read_text())
+    content = json.loads((folder / VOCABULARY_FILE).read_text())
     damage(content)
-    (folder / FILE_NAME).write_text(json.dumps(content))
+    (folder / VOCABULARY_FILE).write_text(json.dumps(content))
     with pytest.raises(VocabularyError, match=message):
         LatentVocabulary.load(folder)
 
@@ -278,7 +279,7 @@ def test_no_json_and_no_file_are_told_apart(tmp_path):
     with pytest.raises(FileNotFoundError):
         LatentVocabulary.load(tmp_path)
     for text in ('{"format_version": 1,', "[" * 100_000, '{"base_size": %s}' % ("9" * 5000)):
-        (tmp_path / FILE_NAME).write_text(text)
+        (tmp_path / VOCABULARY_FILE).write_text(text)
         with pytest.raises(VocabularyError, match="not valid JSON"):
             LatentVocabulary.load(tmp_path)
 
@@ -320,13 +321,13 @@ def test_a_file_of_version_1_is_read_with_the_ids_of_today(vocabulary, tmp_path)
     old = LatentVocabulary.load(tmp_path / "old")
     assert old == vocabulary
     old.save(tmp_path / "old")
-    content = json.loads((tmp_path / "old" / FILE_NAME).read_text())
+    content = json.loads((tmp_path / "old" / VOCABULARY_FILE).read_text())
     assert (content["format_version"], content["base_size"]) == (2, vocabulary.base_size)
 
 
 def test_a_damaged_file_of_version_1_is_refused(vocabulary, tmp_path):
     as_version_1(vocabulary, tmp_path / "old", padding=64)
-    file = tmp_path / "old" / FILE_NAME
+    file = tmp_path / "old" / VOCABULARY_FILE
     content = json.loads(file.read_text())
     content["latents"][1]["id"] -= 64
     file.write_text(json.dumps(content))

@@ -9,8 +9,8 @@ import pytest
 
 from lar.errors import OptionError, VocabularyError
 from lar.mining import mine
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary import LatentVocabulary
-from lar.vocabulary.storage import FILE_NAME
 
 
 def test_two_loads_are_equal(vocabulary, corpus, tmp_path):
@@ -97,7 +97,7 @@ def test_text_and_ids_of_a_vocabulary_are_not_taken_for_each_other(vocabulary):
 
 def test_a_text_that_is_not_its_tokens_is_refused(vocabulary, tmp_path):
     vocabulary.save(tmp_path / "vocabulary")
-    file = tmp_path / "vocabulary" / FILE_NAME
+    file = tmp_path / "vocabulary" / VOCABULARY_FILE
     content = json.loads(file.read_text())
     content["latents"][3]["text"] += "!"
     file.write_text(json.dumps(content))

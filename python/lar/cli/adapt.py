@@ -21,9 +21,9 @@ from lar.cli.training import (
     options_file_option,
     process_group,
 )
-from lar.distillation.files import ADAPTATION_FILE
 from lar.distillation.options import AdaptOptions
 from lar.utils.processes import is_main
+from lar.utils.result_files import ADAPTATION_FILE
 from lar.utils.words import counted
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from lar.cli.common import logger
 from lar.cli.pairs import differences
-from lar.distillation.files import OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.errors import OptionError
 from lar.utils.files import read_json
+from lar.utils.result_files import STUDENT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -41,16 +42,16 @@ def check_arms(
 
 def _is_control(flag: str, folder: Path) -> bool:
     """Whether the folder is of a control and not of a student; OptionError where it is of neither."""
-    file = folder / OPTIONS_FILE
+    file = folder / STUDENT_FILE
     if not file.is_file():
-        raise OptionError(f"{flag} {folder}: neither a student nor a control (no {OPTIONS_FILE})")
+        raise OptionError(f"{flag} {folder}: neither a student nor a control (no {STUDENT_FILE})")
     options = read_json(file).get("options")
     return isinstance(options, dict) and options.get("control") is True
 
 
 def reads_base_tokens(student: Path) -> bool:
     """Whether the student in a folder was distilled to write latents alone."""
-    options = read_json(student / OPTIONS_FILE).get("options")
+    options = read_json(student / STUDENT_FILE).get("options")
     return isinstance(options, dict) and options.get("decode_only") is True
 
 

@@ -21,10 +21,10 @@ from lar.cli.training import (
     options_file_option,
     process_group,
 )
-from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import is_main
+from lar.utils.result_files import STUDENT_FILE
 from lar.utils.words import counted
 
 
@@ -92,7 +92,7 @@ def command(
     given = click.get_current_context().get_parameter_source("loss") is ParameterSource.COMMANDLINE
     if chosen.control and given and chosen.loss != "sft":
         raise OptionError("a control learns by plain cross-entropy: leave --loss out")
-    check_output(output, OPTIONS_FILE, overwrite=overwrite)
+    check_output(output, STUDENT_FILE, overwrite=overwrite)
     from lar.corpus import Corpus
     from lar.distillation.distill import distill
     from lar.vocabulary.vocabulary import LatentVocabulary

@@ -120,8 +120,8 @@ def command(
     cost = training_cost(folder, tokens, found.recommended.size)
     month = _bill_of(found.recommended, bill, found.whole)
     summary = {
-        "records": sum(counts.records for counts in report.formats.values()) or None,
         **found.to_dict(),
+        "records": sum(counts.records for counts in report.formats.values()) or None,
         "realised": list(REALISED),
         "bill": month,
         "training": None if cost is None else _training(cost, month, AdaptOptions.max_length),

@@ -14,7 +14,7 @@ from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import Split
 from lar.errors import CorpusError, OptionError
-from lar.vocabulary.storage import FILE_NAME
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary.turn_lengths import TurnLength
 
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
@@ -76,7 +76,7 @@ def command(
     from lar.trajectories import Report
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    if any((Path(path) / FILE_NAME).is_file() for path in inputs):
+    if any((Path(path) / VOCABULARY_FILE).is_file() for path in inputs):
         raise OptionError("the corpus comes first, the vocabulary last: lar evaluate CORPUS VOCABULARY")
     if ray_address is not None:
         check_for_cluster(inputs)

@@ -10,7 +10,7 @@ from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
 from lar.serving.export.options import DTYPES, GATES, GGUF_TYPES, ExportOptions
-from lar.serving.latent_control import RECORD_FILE
+from lar.utils.result_files import EXPORT_FILE
 
 
 @click.command("export")
@@ -91,7 +91,7 @@ def command(
       lar export student/ -o export/ --dtype bfloat16 --gguf llama.cpp/ && llama-server -m export/model.gguf
     """
     needs_train_extra()
-    check_output(output, RECORD_FILE, overwrite=overwrite)
+    check_output(output, EXPORT_FILE, overwrite=overwrite)
     options = ExportOptions(
         form="lora" if lora else "merged",
         decode_only=decode_only,

@@ -12,13 +12,14 @@ from lar.cli.fields import NO_FIELDS, Fields
 from lar.cli.log_report import warn_of
 from lar.cli.reading import ReadingBar
 from lar.corpus import Corpus
-from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest
+from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
 from lar.corpus.selection import Split
 from lar.distillation.option_files import recorded_split
 from lar.errors import OptionError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Report, read_trajectories
 from lar.trajectories.inputs.files import STDIN, STDIN_NAME
+from lar.utils.result_files import CORPUS_FILE
 
 
 def hold_out_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,7 +67,7 @@ def with_split(
 
 def is_corpus(path: Path | str) -> bool:
     """Whether `path` is a corpus folder and not a file, folder or URL of trajectories."""
-    return isinstance(path, Path) and (path / MANIFEST_FILE).is_file()
+    return isinstance(path, Path) and (path / CORPUS_FILE).is_file()
 
 
 def check_tokenizer(paths: Iterable[Path | str], tokenizer: Path | None) -> None:
@@ -111,7 +112,7 @@ def open_corpus(
     if tokenizer is None:
         check_exist(paths)
         raise OptionError(
-            f"{paths[0]}: no corpus folder (no {MANIFEST_FILE}), and trajectories need --tokenizer"
+            f"{paths[0]}: no corpus folder (no {CORPUS_FILE}), and trajectories need --tokenizer"
         )
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)

@@ -9,25 +9,32 @@ from typing import Any
 from lar.cli.next_step import is_model
 from lar.cli.pairs import are_a_pair
 from lar.cli.reading import is_trajectories, number_of_trajectories
-from lar.cli.run import RUN_FILE, STAGES, again
+from lar.cli.run import STAGES, again
 from lar.corpus import Corpus
-from lar.corpus.manifest import MANIFEST_FILE, Manifest
+from lar.corpus.manifest import Manifest
 from lar.corpus.scores import TeacherRecord, are_scored
 from lar.corpus.selection import Split
-from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.errors import LarError
 from lar.serving.export.serve_flags import lora_flags
-from lar.serving.latent_control import RECORD_FILE as EXPORT_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import is_file
+from lar.utils.result_files import (
+    ADAPTATION_FILE,
+    CORPUS_FILE,
+    DEMO_FILE,
+    EXPORT_FILE,
+    RUN_FILE,
+    STUDENT_FILE,
+    SWEEP_FILE,
+    SWEEP_RESULT_FILE,
+    VOCABULARY_FILE,
+)
 from lar.utils.task_digests import TRAINED_FILE, read_digests, task_digest
 from lar.vocabulary.digest import latents_digest
-from lar.vocabulary.storage import FILE_NAME, TASKS_NAME
+from lar.vocabulary.storage import TASKS_NAME
 
 COMPLETE, STOPPED, BROKEN = "complete", "stopped", "broken"
-DEMO_FILE = "demo.json"
-# Of `lar.evaluation.boundary.sweep`, whose import would load torch.
-SWEEP_FILE, SWEEP_RESULT = "sweep.json", "result.json"
 COUNTS = ("trajectories", "tokens", "latents", "steps", "tasks", "students")  # facts that are whole numbers
 _CHECKPOINTS = ".checkpoints"
 _EXPORTED_VOCABULARY = "latent_vocabulary"
@@ -174,7 +181,7 @@ def _read_corpus(found: Found) -> None:
 
 
 def _read_vocabulary(found: Found) -> None:
-    content = read_json(found.path / FILE_NAME)
+    content = read_json(found.path / VOCABULARY_FILE)
     mining = content["mining"]
     names = ("size", "max_entropy", "max_entropy_nats", "prompt_weight", "gates", "split", "tasks")
     options = {name: mining.get(name) for name in names if not isinstance(mining.get(name), list)}
@@ -185,9 +192,9 @@ def _read_vocabulary(found: Found) -> None:
 
 
 def _read_student(found: Found) -> None:
-    record = read_json(found.path / OPTIONS_FILE)
+    record = read_json(found.path / STUDENT_FILE)
     found.kind = "control" if record["options"]["control"] else "student"
-    found.keys |= _latents_of(read_json(found.path / VOCABULARY_FOLDER / FILE_NAME))
+    found.keys |= _latents_of(read_json(found.path / VOCABULARY_FOLDER / VOCABULARY_FILE))
     found.facts |= {name: record.get(name) for name in ("steps", "split", "tasks", "options")}
     found.keys["model"] = record["base_fingerprint"]
     found.facts["teacher"] = read_json(found.path / "adapter_config.json").get("base_model_name_or_path")
@@ -206,7 +213,7 @@ def _read_export(found: Found) -> None:
     found.facts["gguf"] = (found.path / "model.gguf").is_file()
     if found.facts["form"] == "lora":
         lora_flags(found.path, found.path)  # raises where the LoRA's configuration is broken
-    found.keys |= _latents_of(read_json(found.path / _EXPORTED_VOCABULARY / FILE_NAME))
+    found.keys |= _latents_of(read_json(found.path / _EXPORTED_VOCABULARY / VOCABULARY_FILE))
     found.tasks = read_digests(found.path / TRAINED_FILE)
 
 
@@ -223,10 +230,10 @@ def _read_sweep(found: Found) -> None:
     """A sweep has its result when it ends: its students, and the setting to take if there is one."""
     settings = read_json(found.path / SWEEP_FILE)
     found.facts |= {"teacher": settings["model"], "split": settings["split"]}
-    if not is_file(found.path / SWEEP_RESULT):
+    if not is_file(found.path / SWEEP_RESULT_FILE):
         found.state = STOPPED
         return
-    result = read_json(found.path / SWEEP_RESULT)
+    result = read_json(found.path / SWEEP_RESULT_FILE)
     found.facts["students"] = len(result["points"])
     found.facts |= {name: result.get(name) for name in ("measure", "tolerance", "recommended")}
 
@@ -261,11 +268,11 @@ _KINDS: dict[str, tuple[Callable[[Path], bool], Callable[[Found], None]]] = {
     "run": (_has(RUN_FILE), _read_run),
     "sweep": (_has(SWEEP_FILE), _read_sweep),
     "trajectories": (is_trajectories, _read_trajectories),
-    "corpus": (_has(MANIFEST_FILE), _read_corpus),
+    "corpus": (_has(CORPUS_FILE), _read_corpus),
     "export": (_has(EXPORT_FILE), _read_export),
-    "student": (_has(OPTIONS_FILE), _read_student),
+    "student": (_has(STUDENT_FILE), _read_student),
     "adapted model": (_has(ADAPTATION_FILE), _read_adapted),
-    "vocabulary": (_has(FILE_NAME), _read_vocabulary),
+    "vocabulary": (_has(VOCABULARY_FILE), _read_vocabulary),
     "model": (is_model, _read_model),
     "checkpoints": (lambda entry: entry.is_dir() and entry.name.endswith(_CHECKPOINTS), _read_checkpoints),
 }

@@ -38,9 +38,9 @@ from lar.errors import OptionError
 from lar.mining.no_latents import check_enough_tasks, check_latents
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Report
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.utils.words import counted
 from lar.vocabulary.learnable import LEARNABLE, are_learnable, learnable_share
-from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.turn_lengths import FEW_UNITS, TurnLength
 
 _DEFAULTS = MiningOptions()
@@ -187,7 +187,7 @@ def command(
         raise OptionError("--max-crossing is for an entropy gate: it goes with --max-entropy")
     if options["tools"]:
         read_tools(options["tools"])
-    check_output(output, FILE_NAME, overwrite=overwrite)
+    check_output(output, VOCABULARY_FILE, overwrite=overwrite)
     check_tokenizer(inputs, tokenizer)
     check_fields(inputs, fields)
     here = OneMachine(None if memory is None else parse_size(memory))

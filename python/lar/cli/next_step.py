@@ -17,13 +17,14 @@ from lar.cli.pairs import are_a_pair, earlier_arm
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.selection import HOLD_OUT, Split
-from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.errors import CorpusError
 from lar.mining.entropy_gate import USUAL_GATE
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.utils.files import read_json
 from lar.utils.paths import entries, is_file
 from lar.utils.processes import is_main
+from lar.utils.result_files import ADAPTATION_FILE, EXPORT_FILE, STUDENT_FILE
 
 MODEL = "MODEL"  # in the place of a model's folder, where no path is known
 CONTROL = "CONTROL"  # in the place of the control that an earlier student was compared with
@@ -101,7 +102,7 @@ def after_distill(corpus: Path, model: Path, output: Path, *, control: bool) -> 
     steps: list[Command] = []
     if compared is None:
         compared = beside(output, "control")
-        options = ("--control", "--options", output / OPTIONS_FILE, *_start_of_control(output))
+        options = ("--control", "--options", output / STUDENT_FILE, *_start_of_control(output))
         steps.append((*common, *options, "-o", compared))
     arms = ("--model", model, "--control", compared, "--student", student)
     steps.append(("lar", "evaluate", corpus, student / VOCABULARY_FOLDER, *arms))
@@ -135,7 +136,7 @@ def is_model(folder: Path) -> bool:
     """Whether a folder has a model's configuration and its tokenizer, and is no export."""
     return (
         all(is_file(folder / name) for name in ("config.json", TOKENIZER_FILE))
-        and not (folder / "lar_export.json").exists()
+        and not (folder / EXPORT_FILE).exists()
     )
 
 
@@ -222,14 +223,14 @@ def _start_of_control(student: Path) -> Command:
     earlier = earlier_arm(_record(student))
     if earlier is None:
         return ()
-    found = _arm_beside(earlier, control=True) if is_file(earlier / OPTIONS_FILE) else None
+    found = _arm_beside(earlier, control=True) if is_file(earlier / STUDENT_FILE) else None
     return "--from", found or CONTROL
 
 
 def _record(folder: Path) -> dict[str, Any]:
     """The record in a student's folder; empty where there is none."""
     try:
-        value = json.loads((folder / OPTIONS_FILE).read_text(encoding="utf-8"))
+        value = json.loads((folder / STUDENT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -5,10 +5,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import AdaptOptions
 from lar.errors import LarError
 from lar.utils.files import read_json
+from lar.utils.result_files import STUDENT_FILE
 from lar.utils.task_digests import TRAINED_FILE, read_digests
 
 # Options that do not change what is learnt, and those that do so only where patience may stop a run. What
@@ -28,7 +28,7 @@ def differences(control: Path, student: Path) -> list[str]:
         LarError: a record is broken.
         OSError: a record cannot be read.
     """
-    records = read_json(control / OPTIONS_FILE), read_json(student / OPTIONS_FILE)
+    records = read_json(control / STUDENT_FILE), read_json(student / STUDENT_FILE)
     tasks = read_digests(control / TRAINED_FILE), read_digests(student / TRAINED_FILE)
     found = ["the split"] if _differ("split", *records) else []
     if all(tasks) and tasks[0] != tasks[1]:

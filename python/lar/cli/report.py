@@ -12,12 +12,10 @@ from lar.cli.common import LOGS, PATH, json_option, logger, print_json, progress
 from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
 from lar.cli.sampling import most_tokens_option, tokenizer_option
-from lar.corpus.manifest import MANIFEST_FILE
 from lar.errors import OptionError
-from lar.vocabulary.storage import FILE_NAME
+from lar.utils.result_files import CORPUS_FILE, ROWS_FILE, VOCABULARY_FILE
 
 MOST_TOKENS = 2_000_000
-_STUDENT_FILE = "latent_rows.safetensors"
 
 
 @click.command("report")
@@ -152,7 +150,7 @@ def _kind(path: Path | str) -> str:
 
     if not isinstance(path, Path):
         return "logs"
-    files = {MANIFEST_FILE: "corpora", FILE_NAME: "vocabularies", _STUDENT_FILE: "students"}
+    files = {CORPUS_FILE: "corpora", VOCABULARY_FILE: "vocabularies", ROWS_FILE: "students"}
     for name, kind in files.items():
         if (path / name).is_file():
             return kind

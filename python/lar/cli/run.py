@@ -14,16 +14,15 @@ from lar.cli.prose import print_prose
 from lar.cli.run_inputs import Stamps, check_same, stamps_of
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import HOLD_OUT
-from lar.distillation.files import OPTIONS_FILE
 from lar.errors import OptionError
 from lar.utils.processes import count
+from lar.utils.result_files import RUN_FILE, STUDENT_FILE
 from lar.vocabulary.turn_lengths import TurnLength
 
 if TYPE_CHECKING:
     from lar.distillation.options import DistillOptions
 
 STAGES = ("import", "corpus", "score", "mine", "distill", "control", "evaluate", "export")
-RUN_FILE = "run.json"
 TOP_K = 64  # likely tokens at a position, for students that learn from a cached teacher
 _TRAINING = "training"  # in the record: the options of student and control, by name
 _INPUTS = "inputs"  # in the record: the files that the run is of
@@ -237,7 +236,7 @@ class _Run:
                 *("--vocabulary", at / "vocabulary", "-o", at / "student"),
             ],
             # With the options that the student had, though the file may be another one by then.
-            "control": [*self._distill(at / "student" / OPTIONS_FILE), "--control", "-o", at / "control"],
+            "control": [*self._distill(at / "student" / STUDENT_FILE), "--control", "-o", at / "control"],
             "evaluate": [
                 *("evaluate", at / "corpus", at / "vocabulary", *model),
                 *("--control", at / "control", "--student", at / "student"),

@@ -25,11 +25,12 @@ from lar.cli.training import (
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import count
+from lar.utils.result_files import SWEEP_RESULT_FILE
 
 if TYPE_CHECKING:
     from lar.evaluation.boundary import Point, Sweep
 
-FILES = ("result.json", "sweep.png", "sweep.svg")
+FILES = (SWEEP_RESULT_FILE, "sweep.png", "sweep.svg")
 
 
 @click.command("sweep")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lar.corpus.encoding import Encoded
-from lar.corpus.manifest import MANIFEST_FILE, TOKENIZER_FOLDER, Manifest, Part
+from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest, Part
 from lar.corpus.selection import Split
 from lar.corpus.shards import Row, ShardFile, write_rows
 from lar.errors import CorpusError, OptionError, TokenizerError, UnwrittenTextError
@@ -24,6 +24,7 @@ from lar.tokenizer.unwritten import Unwritten
 from lar.trajectories.outcomes import Run, Successes
 from lar.utils.files import atomic_folder, only_writer
 from lar.utils.progress import Progress
+from lar.utils.result_files import CORPUS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
         shard_tokens=shard_tokens,
         only_succeeded=only_succeeded,
     )
-    manifest = Manifest.read(folder) if (folder / MANIFEST_FILE).exists() else None
+    manifest = Manifest.read(folder) if (folder / CORPUS_FILE).exists() else None
     if manifest is None and set(folder.iterdir()) - set(folder.glob(".*.partial")):
         raise CorpusError(f"{folder}: not empty and not a corpus; choose another folder")
     differences = [] if manifest is None else manifest.differences(fresh)

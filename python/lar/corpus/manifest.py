@@ -10,9 +10,9 @@ from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Loss, Unwritten
 from lar.utils.files import write_json
+from lar.utils.result_files import CORPUS_FILE
 
 # The other entries of a corpus folder beside the shards and `teacher/`.
-MANIFEST_FILE = "manifest.json"
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
 # In versions 1 and 2 each trajectory was one row.
@@ -57,12 +57,12 @@ class Manifest:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read and check `manifest.json`; raises CorpusError with the file and the fault."""
-        file = folder / MANIFEST_FILE
+        file = folder / CORPUS_FILE
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise CorpusError(
-                f"{folder}: not a corpus (no folder with {MANIFEST_FILE}); lar.Corpus.build makes one of logs"
+                f"{folder}: not a corpus (no folder with {CORPUS_FILE}); lar.Corpus.build makes one of logs"
             ) from None
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
@@ -87,7 +87,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Replace the folder's `manifest.json` in one step, by one of this format version."""
-        write_json(folder / MANIFEST_FILE, {**asdict(self), "format_version": FORMAT_VERSION})
+        write_json(folder / CORPUS_FILE, {**asdict(self), "format_version": FORMAT_VERSION})
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""

@@ -20,6 +20,7 @@ from lar.evaluation.reporting.evidence import ArmsFile, Evidence
 from lar.models.causal_lm import load_model
 from lar.utils.files import write_json
 from lar.utils.progress import Progress
+from lar.utils.result_files import DEMO_FILE
 
 REPORT_NAME = "report.html"
 # Called with a stage's name and unit of work; returns a context whose value takes the stage's progress.
@@ -96,7 +97,7 @@ def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
         with watch.time(f"{name} at work"), stage(f"the {name} at work", "tickets") as progress:
             arms[name] = run_online(agent, [TicketSession(task) for task in held_out], progress=progress)
     result = DemoResult(folder, arms, useful_latents(vocabulary, arms["student"].uses), watch.seconds)
-    _write_record(folder / "demo.json", result, options)
+    _write_record(folder / DEMO_FILE, result, options)
     with stage("writing the report", "tokens") as progress:
         lar.report(
             corpus,

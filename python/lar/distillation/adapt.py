@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
-from lar.distillation.files import ADAPTATION_FILE, checkpoints_beside
+from lar.distillation.files import checkpoints_beside
 from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
 from lar.distillation.sides import Sides
@@ -26,6 +26,7 @@ from lar.utils.files import atomic_folder, check_replaceable, write_json
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.result_files import ADAPTATION_FILE
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 

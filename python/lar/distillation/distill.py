@@ -14,7 +14,7 @@ from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.earlier import EarlierStudent, HandedOver
-from lar.distillation.files import OPTIONS_FILE, checkpoints_beside
+from lar.distillation.files import checkpoints_beside
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
@@ -42,6 +42,7 @@ from lar.utils.files import check_replaceable, only_writer
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.result_files import STUDENT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def distill(
     held_out = None if held_out is None else opened(Corpus, held_out, "lar.distill(held_out=...)")
     vocabulary = None if vocabulary is None else opened(LatentVocabulary, vocabulary, CALL)
     if output is not None:
-        check_replaceable(Path(output), OPTIONS_FILE)
+        check_replaceable(Path(output), STUDENT_FILE)
     check_launch(model, options)
     check_report_to(options.report_to)
     check_tokenizer(model, corpus)

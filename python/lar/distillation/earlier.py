@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lar.distillation.files import OPTIONS_FILE, ROWS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.distillation.option_files import read_options
 from lar.distillation.options import DistillOptions
 from lar.distillation.rows.rows import LatentRows
@@ -23,8 +23,8 @@ from lar.models.adapter import base_folder
 from lar.models.causal_lm import fingerprint, load_model
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
+from lar.utils.result_files import ROWS_FILE, STUDENT_FILE, VOCABULARY_FILE
 from lar.utils.task_digests import TRAINED_FILE, read_digests
-from lar.vocabulary.storage import FILE_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class EarlierStudent:
         Raises:
             OptionError: an option is neither the default nor the student's value.
         """
-        recorded = read_options(self.folder / OPTIONS_FILE)
+        recorded = read_options(self.folder / STUDENT_FILE)
         own = DistillOptions(**{name: recorded[name] for name in _LORA_SHAPE if name in recorded})
         for name in _LORA_SHAPE:
             given, taken = getattr(options, name), getattr(own, name)
@@ -137,7 +137,7 @@ class EarlierStudent:
     def digest(self) -> str:
         """SHA-256 (hex) of the student's weights and latents, wherever its folder is."""
         digest = hashlib.sha256()
-        files = (SAFETENSORS_WEIGHTS_NAME, ROWS_FILE, f"{VOCABULARY_FOLDER}/{FILE_NAME}")
+        files = (SAFETENSORS_WEIGHTS_NAME, ROWS_FILE, f"{VOCABULARY_FOLDER}/{VOCABULARY_FILE}")
         for file in (self.folder / name for name in files):
             if file.is_file():  # a control has no rows
                 digest.update(file.read_bytes())

@@ -4,10 +4,7 @@ from pathlib import Path
 
 from lar.utils.paths import StrPath
 
-ADAPTATION_FILE = "adaptation.json"
 # In a student's folder.
-ROWS_FILE = "latent_rows.safetensors"
-OPTIONS_FILE = "distillation.json"
 VOCABULARY_FOLDER = "vocabulary"
 
 

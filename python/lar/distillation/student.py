@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lar.distillation.files import OPTIONS_FILE, ROWS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import like, whole
@@ -28,6 +28,7 @@ from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, read_json, write_json
 from lar.utils.paths import StrPath
+from lar.utils.result_files import ROWS_FILE, STUDENT_FILE
 from lar.utils.task_digests import TRAINED_FILE, read_digests, write_digests
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -162,10 +163,10 @@ class Student(nn.Module):
         """
         if not isinstance(self.model, PeftModel):
             raise TrainingError("a plain model has no adapter and no latents: there is nothing to save")
-        with atomic_folder(Path(folder), holds=OPTIONS_FILE) as target:
+        with atomic_folder(Path(folder), holds=STUDENT_FILE) as target:
             self.save_weights(target)
             self.vocabulary.save(target / VOCABULARY_FOLDER)
-            write_json(target / OPTIONS_FILE, self.record)
+            write_json(target / STUDENT_FILE, self.record)
             write_digests(target / TRAINED_FILE, self.trained_tasks)
 
     @classmethod
@@ -282,7 +283,7 @@ def _unfreeze(model: Any, learns: frozenset[str]) -> Any:
 
 def read_student(folder: Path) -> tuple[LatentVocabulary, dict[str, Any]]:
     """The vocabulary and the record in a student's folder; TrainingError where it is no student."""
-    file = folder / OPTIONS_FILE
+    file = folder / STUDENT_FILE
     if not (folder / "adapter_config.json").is_file() or not file.is_file():
         raise TrainingError(f"{folder}: no student (a folder that `lar distill` has written)")
     record = read_json(file, TrainingError)

@@ -7,10 +7,9 @@ from typing import Any
 
 from lar.errors import TrainingError
 from lar.models.compatibility import quiet_peft
+from lar.utils.result_files import ROWS_FILE
 
 CONFIG_FILE = "adapter_config.json"
-# A file that only the folder of a student with latents has; such a folder is more than an adapter.
-_LATENTS_FILE = "latent_rows.safetensors"
 
 
 def is_adapter(folder: Path) -> bool:
@@ -83,7 +82,7 @@ def base_folder(folder: Path) -> Path:
 
 def _base_of_adapter(folder: Path) -> Path:
     """The base folder of an adapter; TrainingError where the folder is a student with latents."""
-    if (folder / _LATENTS_FILE).is_file():
+    if (folder / ROWS_FILE).is_file():
         raise TrainingError(
             f"{folder}: a student with latents; as a teacher, give the model that it was distilled from"
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lar.errors import EngineError, OptionError
 from lar.utils.paths import StrPath
+from lar.utils.result_files import EXPORT_FILE
 
-RECORD_FILE = "lar_export.json"
 MODES = ("allow", "agent", "forbid")
 
 
@@ -32,7 +32,7 @@ class LatentControl:
         Raises:
             EngineError: the folder is not an export.
         """
-        file = Path(folder) / RECORD_FILE
+        file = Path(folder) / EXPORT_FILE
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
             # Exports of older versions have no other openings.

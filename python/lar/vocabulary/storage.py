@@ -17,12 +17,12 @@ import numpy as np
 from lar.errors import CorpusError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, write_json
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.utils.task_digests import read_digests, write_digests
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 
 FORMAT_VERSION = 2
-FILE_NAME = "latent_vocabulary.json"
 TASKS_NAME = "mined_tasks.txt"
 TOKENIZER_NAME = "tokenizer"
 
@@ -46,8 +46,8 @@ def write_folder(
         "mining": mining,
         "latents": [asdict(latent) for latent in latents],
     }
-    with atomic_folder(path, holds=FILE_NAME) as folder:
-        write_json(folder / FILE_NAME, content)
+    with atomic_folder(path, holds=VOCABULARY_FILE) as folder:
+        write_json(folder / VOCABULARY_FILE, content)
         write_digests(folder / TASKS_NAME, mined_tasks)
         tokenizer.save(folder / TOKENIZER_NAME)
 
@@ -71,7 +71,7 @@ def read_folder(folder: Path) -> Stored:
         FileNotFoundError: the folder or one of its files is missing.
         VocabularyError: its content is wrong; the message names the place.
     """
-    file = folder / FILE_NAME
+    file = folder / VOCABULARY_FILE
     content = _read_json(file)
     tokenizer = Tokenizer.load(folder / TOKENIZER_NAME)
     if content["tokenizer_fingerprint"] != tokenizer.fingerprint:

@@ -13,11 +13,12 @@ from lar import _core
 from lar.errors import OptionError, VocabularyError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.utils.task_digests import task_digest
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
-from lar.vocabulary.storage import FILE_NAME, check_texts, read_folder, write_folder
+from lar.vocabulary.storage import check_texts, read_folder, write_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +308,7 @@ class LatentVocabulary:
             FileNotFoundError: the folder or one of its files is missing.
             VocabularyError: its content is wrong; the message names the place.
         """
-        file = Path(path) / FILE_NAME
+        file = Path(path) / VOCABULARY_FILE
         stored = read_folder(Path(path))
         try:
             vocabulary = cls(*stored)

@@ -13,8 +13,8 @@ from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint
 from lar.utils.files import read_json, write_json
 from lar.utils.processes import count
+from lar.utils.result_files import RUN_FILE
 
-RUN_FILE = "run.json"
 START_FILE = "start.json"
 STATE_FILE = "trainer_state.json"
 

@@ -12,8 +12,7 @@ from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.models.causal_lm import fingerprint, load_model
 from lar.utils.files import check_usable, read_json, write_json
-
-SWEEP_FILE = "sweep.json"
+from lar.utils.result_files import SWEEP_FILE
 
 # What a folder may gain: it is null there until it is needed for the first time.
 _GAINED = {"entropies", "success", "success_file"}

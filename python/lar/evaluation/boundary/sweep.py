@@ -9,7 +9,6 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.distillation.distill import distill, number_of_steps
-from lar.distillation.files import OPTIONS_FILE
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -24,11 +23,11 @@ from lar.mining.no_latents import why_none
 from lar.utils.files import read_json, write_json
 from lar.utils.paths import StrPath
 from lar.utils.progress import Passes, Progress, annotate, silent
+from lar.utils.result_files import STUDENT_FILE, SWEEP_RESULT_FILE
 from lar.utils.words import about_hours, counted
 from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.vocabulary import LatentVocabulary
 
-RESULT_FILE = "result.json"
 CONTROL = "control"
 TIMED_STEPS = 4
 
@@ -108,7 +107,7 @@ def sweep(
     if announce is not None:
         work.announce(announce)
     result = work.run()
-    write_json(Path(output) / RESULT_FILE, result.to_dict())
+    write_json(Path(output) / SWEEP_RESULT_FILE, result.to_dict())
     write_pictures(result, Path(output))
     return result
 
@@ -201,7 +200,7 @@ class _Work:
         return self._output / name / "student"
 
     def _trained(self, name: str) -> bool:
-        return (self._folder(name) / OPTIONS_FILE).is_file()
+        return (self._folder(name) / STUDENT_FILE).is_file()
 
     def _is_there(self, name: str) -> bool:
         return self._file(name).is_file() or self._trained(name)

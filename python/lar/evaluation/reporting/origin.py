@@ -17,6 +17,7 @@ from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.same_logs import doubts
 from lar.mining.engine_gates.static import parse_gates
 from lar.mining.options import MiningOptions
+from lar.utils.result_files import STUDENT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # Of a student's record: the values that are shown, and what they are.
@@ -76,7 +77,7 @@ def student(folder: Path) -> dict[str, Any]:
     Raises:
         OptionError: the file is broken.
     """
-    file = folder / "distillation.json"
+    file = folder / STUDENT_FILE
     value = json_of(file) if file.is_file() else {}
     log, options = (value.get("log", []), value.get("options", {})) if isinstance(value, dict) else (0, 0)
     if not (isinstance(log, list) and isinstance(options, dict) and all(isinstance(r, dict) for r in log)):
@@ -99,7 +100,7 @@ def commands(given: Given) -> list[str]:
     if (mining := given.vocabulary.mining) and not (given.is_mined and given.command):
         found.append(f"lar mine {corpus} {_mining_options(mining)} -o VOCABULARY")
     if given.student is not None:
-        options = shlex.quote(str(given.student / "distillation.json"))
+        options = shlex.quote(str(given.student / STUDENT_FILE))
         found.append(
             f"lar distill {corpus} --model TEACHER --vocabulary VOCABULARY --options {options} -o STUDENT"
         )

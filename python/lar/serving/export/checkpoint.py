@@ -29,7 +29,6 @@ from lar.serving.export.reference import REFERENCE_FILE, write_reference
 from lar.serving.export.self_check import ADAPTER_FOLDER, EXPORTED_VOCABULARY, check_version
 from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import check_plain_lora, plain_model
-from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.chat_template import ChatTemplate
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
@@ -37,6 +36,7 @@ from lar.utils.files import atomic_folder, check_replaceable, write_json
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.result_files import EXPORT_FILE
 from lar.utils.task_digests import TRAINED_FILE, write_digests
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def export(
         raise TypeError(f"lar.export(student, output) takes the folder of a saved student, not a {found}")
     source, target = Path(student), Path(output)
     check_version()
-    check_replaceable(target, RECORD_FILE)
+    check_replaceable(target, EXPORT_FILE)
     if options.chat_template is not None:
         _check_template(Path(options.chat_template))
     if options.llama_cpp is not None:
@@ -102,7 +102,7 @@ def export(
     if options.form == "lora":
         check_plain_lora(loaded)
     dtype = _dtype(options.dtype, teacher)
-    with atomic_folder(target, holds=RECORD_FILE) as folder:
+    with atomic_folder(target, holds=EXPORT_FILE) as folder:
         return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)
 
 
@@ -159,7 +159,7 @@ def _write(
         "split": student.record.get("split"),
         **turn_ids(exported, vocabulary.base_size),
     }
-    write_json(folder / RECORD_FILE, record)
+    write_json(folder / EXPORT_FILE, record)
     write_digests(folder / TRAINED_FILE, student.trained_tasks)
     write_model_card(folder, vocabulary, record, card, exported)
     report = _checked(folder, target, reference)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from lar.distillation.files import ADAPTATION_FILE, OPTIONS_FILE, VOCABULARY_FOLDER
+from lar.distillation.files import VOCABULARY_FOLDER
 from lar.errors import TrainingError, VocabularyError
 from lar.mining.engine_gates.static import STATIC_GATES
 from lar.models.adapter import base_and_adapters, base_folder, is_adapter
@@ -14,6 +14,7 @@ from lar.serving.export.options import ExportOptions
 from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
 from lar.utils.files import read_json
 from lar.utils.paths import StrPath
+from lar.utils.result_files import ADAPTATION_FILE, STUDENT_FILE
 from lar.vocabulary.storage import TOKENIZER_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 
@@ -24,7 +25,7 @@ def teacher_of(student: Path, model: StrPath | None) -> Path:
     Raises:
         TrainingError: `student` is no student, or the folder that it names is not here.
     """
-    if not is_adapter(student) or not (student / OPTIONS_FILE).is_file():
+    if not is_adapter(student) or not (student / STUDENT_FILE).is_file():
         raise TrainingError(f"{student}: no student (a folder that `lar distill` has written)")
     if model is not None:
         return Path(model)

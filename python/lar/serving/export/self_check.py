@@ -17,10 +17,10 @@ from typing import Any
 from lar.errors import EngineError, ExportError, LarError
 from lar.models.compatibility import quiet_peft
 from lar.serving.export.ordinary_text import check_ordinary_text
-from lar.serving.latent_control import RECORD_FILE
 from lar.tokenizer.probes import TOOL
 from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.trajectories.schema import Tool
+from lar.utils.result_files import EXPORT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 # In an export; a student has its vocabulary in another folder (`lar.distillation.files`).
@@ -227,7 +227,7 @@ def _difference(found: Any, expected: Any) -> float:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    file = folder / RECORD_FILE
+    file = folder / EXPORT_FILE
     try:
         record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

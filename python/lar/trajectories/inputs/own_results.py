@@ -6,15 +6,24 @@ A run in a folder of its logs would double them. What `lar import` writes is a s
 import json
 from pathlib import Path
 
+from lar.utils.result_files import (
+    ADAPTATION_FILE,
+    CORPUS_FILE,
+    EXPORT_FILE,
+    RUN_FILE,
+    STUDENT_FILE,
+    VOCABULARY_FILE,
+)
+
 # A file -> the keys of the object in it, and what a folder with such a file is. The names are generic: a file
-# of another program may have them. They are repeated from the modules that write them, which import this one.
+# of another program may have them.
 _MARKS: dict[str, tuple[set[str], str]] = {
-    "run.json": ({"logs", "model", "hold_out"}, "results of lar run"),
-    "manifest.json": ({"tokenizer_fingerprint", "parts"}, "a corpus of lar"),
-    "latent_vocabulary.json": ({"tokenizer_fingerprint", "latents"}, "a vocabulary of lar"),
-    "distillation.json": ({"options", "base_fingerprint"}, "a student of lar"),
-    "adaptation.json": ({"options", "merged"}, "a model of lar adapt"),
-    "lar_export.json": ({"latents"}, "an export of lar"),
+    RUN_FILE: ({"logs", "model", "hold_out"}, "results of lar run"),
+    CORPUS_FILE: ({"tokenizer_fingerprint", "parts"}, "a corpus of lar"),
+    VOCABULARY_FILE: ({"tokenizer_fingerprint", "latents"}, "a vocabulary of lar"),
+    STUDENT_FILE: ({"options", "base_fingerprint"}, "a student of lar"),
+    ADAPTATION_FILE: ({"options", "merged"}, "a model of lar adapt"),
+    EXPORT_FILE: ({"latents"}, "an export of lar"),
 }
 
 
