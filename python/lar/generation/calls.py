@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -11,12 +10,13 @@ from transformers import GenerationConfig
 
 from lar.distillation.student import Student
 from lar.models.turn_ends import base_ids
+from lar.utils.locks import ThreadLock
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 _Before = TypeVar("_Before")
 _InUse = WeakKeyDictionary[Any, tuple[_Before, int]]
 
-_LOCK = Lock()
+_LOCK = ThreadLock()
 # Of each student and model within calls: what it was before the first one, and the number of calls.
 _EVALUATING: _InUse[list[nn.Module]] = WeakKeyDictionary()
 _BLANKED: _InUse[GenerationConfig] = WeakKeyDictionary()
