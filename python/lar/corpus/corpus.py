@@ -1,7 +1,7 @@
 """The corpus as an object: build, load, select tasks, convert to tables, read shards."""
 
 import logging
-import shutil
+import os
 import tempfile
 import weakref
 from collections import Counter
@@ -31,6 +31,7 @@ from lar.trajectories.given import Given, as_trajectories, paths_or_rows
 from lar.trajectories.read import read_trajectories
 from lar.trajectories.tasks import one_task
 from lar.utils.extras import import_extra
+from lar.utils.files import remove_made_in
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -55,7 +56,7 @@ class Corpus:
 
     Two corpora are equal if they are the same selection of the same folder. A pickled corpus holds its
     folder's path and not the tokens; it needs a selection that can be pickled (a split can, a lambda cannot).
-    The folder of a temporary corpus is removed with the object that built it.
+    The folder of a temporary corpus is removed with the object that built it, in the process that did.
 
     >>> corpus = lar.Corpus.build(trajectories, tokenizer)
     >>> train, held_out = corpus.split(0.2)
@@ -500,11 +501,14 @@ class Corpus:
 
 
 class _TemporaryFolder:
-    """A folder that is removed with this object, or at exit, whichever comes first."""
+    """A folder that is removed with this object, or at exit, whichever comes first.
+
+    The copy of the object in a forked process leaves the folder alone.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lar-corpus-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, remove_made_in, os.getpid(), self.path)
 
 
 def _check_counts(file: Path, trajectories: int, tokens: int) -> None:
