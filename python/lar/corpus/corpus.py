@@ -229,9 +229,9 @@ class Corpus:
             progress: counts trajectories.
 
         Raises:
-            CorpusError: a column is missing or holds something else, a mask is not as long as its tokens, an
-                id lies outside the tokenizer, or the table names another tokenizer. The message names the
-                row. Nothing is written then.
+            CorpusError: a column is missing, there twice or holds something else, a mask is not as long as
+                its tokens, an id lies outside the tokenizer, or the table names another tokenizer. The
+                message names the row. Nothing is written then.
 
         >>> again = lar.Corpus.from_arrow(corpus.to_arrow(), corpus.tokenizer)
         >>> list(again) == list(corpus)
