@@ -1,7 +1,8 @@
-//! The matching trie, and the token parse by it: leftmost-longest.
+//! The matching trie: which segments begin at a position, by their tokens.
 //!
-//! Mining counts by this parse. What a model is trained on and an engine reads is the canonical parse, which
-//! finds the same segments in text, see [`served`](crate::vocabulary::served).
+//! Mining counts by the token parse: from left to right, the longest of them (`parser`). What a model is trained on
+//! and an engine reads is the canonical parse, which finds the same segments in text, see
+//! [`served`](crate::vocabulary::served).
 
 use crate::error::Result;
 use crate::hash;
@@ -13,33 +14,7 @@ const MOST_TOKENS: usize = u32::MAX as usize - 1;
 
 const NONE: u32 = u32::MAX;
 
-/// One step of a parse: a latent, or a base token where no segment begins.
-#[cfg(test)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// The base token itself.
-    Token(u32),
-    /// A segment, by its index, and its length in tokens.
-    Segment {
-        /// Index among the trie's segments.
-        index: u32,
-        /// Number of its base tokens.
-        length: usize,
-    },
-}
-
-#[cfg(test)]
-impl Unit {
-    /// Number of base tokens of the unit.
-    pub(crate) fn length(self) -> usize {
-        match self {
-            Unit::Token(_) => 1,
-            Unit::Segment { length, .. } => length,
-        }
-    }
-}
-
-/// A trie over segments of two or more tokens that finds the longest one at a position.
+/// A trie over segments of two or more tokens that finds those at a position.
 ///
 /// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no
 /// segment begins. Below them, the edges of a node are a sorted range of flat arrays. Nodes are numbered
@@ -74,14 +49,6 @@ impl MatchingTrie {
         TrieBuilder { segments, trie: MatchingTrie::default() }.build(&order)
     }
 
-    /// The longest segment that `tokens` begins with.
-    #[cfg(test)]
-    fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
-        let mut found = None;
-        self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
-        found
-    }
-
     /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
     #[inline]
     pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
@@ -96,17 +63,6 @@ impl MatchingTrie {
             let Some(&token) = tokens.get(depth) else { break };
             node = self.child(node, token);
             depth += 1;
-        }
-    }
-
-    /// Calls `visit` with each unit of the token parse of `tokens`.
-    #[cfg(test)]
-    pub(crate) fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
-        let mut rest = tokens;
-        while let Some(&first) = rest.first() {
-            let unit = self.longest_match(rest).unwrap_or(Unit::Token(first));
-            visit(unit);
-            rest = &rest[unit.length()..];
         }
     }
 
@@ -214,5 +170,46 @@ impl TrieBuilder<'_> {
         self.trie.tokens.push(shortest[depth]);
         self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
         (self.trie.tokens.len() - 1) as u32
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The units of the token parse, leftmost-longest: the index of each one's segment, or None for a token, and
+    /// where it ends.
+    pub(crate) fn token_parse(segments: &Segments, tokens: &[u32]) -> Vec<(Option<u32>, usize)> {
+        let trie = MatchingTrie::of_few(segments);
+        let (mut units, mut start) = (Vec::new(), 0);
+        while start < tokens.len() {
+            let mut unit = (None, start + 1);
+            trie.for_each_match(&tokens[start..], |index, length| unit = (Some(index), start + length));
+            units.push(unit);
+            start = unit.1;
+        }
+        units
+    }
+
+    proptest! {
+        #[test]
+        fn each_segment_that_a_text_begins_with_is_found(
+            segments in prop::collection::vec(prop::collection::vec(0u32..4, 0..6), 0..40),
+            tokens in prop::collection::vec(0u32..4, 0..8),
+        ) {
+            let mut found = Vec::new();
+            let list: Segments = segments.iter().map(Vec::as_slice).collect();
+            MatchingTrie::of_few(&list).for_each_match(&tokens, |index, length| found.push((length, index)));
+            let mut expected: Vec<(usize, u32)> = segments
+                .iter()
+                .zip(0..)
+                .filter(|(segment, _)| segment.len() >= 2 && tokens.starts_with(segment))
+                .map(|(segment, index)| (segment.len(), index))
+                .collect();
+            expected.sort_unstable();
+            expected.dedup_by_key(|&mut (length, _)| length);
+            prop_assert_eq!(found, expected);
+        }
     }
 }
