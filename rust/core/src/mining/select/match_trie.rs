@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::hash;
 use crate::tokens::checks::check_tokens;
 use crate::tokens::segments::Segments;
+use crate::tokens::trie_nodes::trie_nodes;
 
 /// Most tokens of all segments of a trie, which has at most as many nodes, numbered by 32 bits.
 const MOST_TOKENS: usize = u32::MAX as usize - 1;
@@ -46,14 +47,25 @@ impl MatchingTrie {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
-        TrieBuilder { segments, trie: MatchingTrie::default() }.build(&order)
+        let start = |&index: &u32| &segments.get(index as usize)[..2];
+        let top: Vec<&[u32]> = order.chunk_by(|left, right| start(left) == start(right)).collect();
+        let pairs =
+            top.iter().zip(0..top.len() as u32).map(|(passing, node)| (pair(start(&passing[0])), node));
+        let mut trie = MatchingTrie { pairs: PairIndex::new(pairs), ..MatchingTrie::default() };
+        for node in trie_nodes(segments, top, 2) {
+            trie.tokens.push(segments.get(node.passing[0] as usize)[node.depth - 1]);
+            trie.segments.push(node.segment.unwrap_or(NONE));
+            trie.children.push(node.children);
+        }
+        trie.children.push(trie.tokens.len() as u32);
+        trie
     }
 
     /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
     #[inline]
     pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
         let &[first, second, ..] = tokens else { return };
-        let mut node = self.pairs.get(first, second);
+        let mut node = self.pairs.get(pair(&[first, second]));
         let mut depth = 2;
         while node != NONE {
             let index = self.segments[node as usize];
@@ -100,8 +112,8 @@ impl PairIndex {
     }
 
     #[inline]
-    fn get(&self, first: u32, second: u32) -> u32 {
-        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair(first, second))].1 }
+    fn get(&self, pair: u64) -> u32 {
+        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair)].1 }
     }
 
     /// Where the pair is, or the free entry where it would be.
@@ -116,61 +128,9 @@ impl PairIndex {
     }
 }
 
-fn pair(first: u32, second: u32) -> u64 {
-    u64::from(first) << 32 | u64::from(second)
-}
-
-/// Lays a trie out level by level, so that the children of one node are neighbours.
-struct TrieBuilder<'a> {
-    segments: &'a Segments,
-    trie: MatchingTrie,
-}
-
-impl TrieBuilder<'_> {
-    fn build(mut self, order: &[u32]) -> MatchingTrie {
-        let segments = self.segments;
-        let start = |&index: &u32| &segments.get(index as usize)[..2];
-        // A node is the range of `order` whose segments pass through it.
-        let mut level: Vec<(u32, &[u32])> = order
-            .chunk_by(|left, right| start(left) == start(right))
-            .map(|group| (self.add_node(group, 1), group))
-            .collect();
-        self.trie.pairs = PairIndex::new(level.iter().map(|&(node, group)| {
-            let start = start(&group[0]);
-            (pair(start[0], start[1]), node)
-        }));
-        let mut depth = 2;
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for (node, passing) in level {
-                self.trie.children.push(self.trie.tokens.len() as u32);
-                debug_assert_eq!(self.trie.children.len(), node as usize + 1);
-                next.extend(self.add_children(passing, depth));
-            }
-            level = next;
-            depth += 1;
-        }
-        self.trie.children.push(self.trie.tokens.len() as u32);
-        self.trie
-    }
-
-    fn add_children<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
-        let segments = self.segments;
-        let token_at = |&index: &u32| segments.get(index as usize).get(depth).copied();
-        let longer = &passing[passing.partition_point(|index| token_at(index).is_none())..];
-        longer
-            .chunk_by(|left, right| token_at(left) == token_at(right))
-            .map(|group| (self.add_node(group, depth), group))
-            .collect()
-    }
-
-    fn add_node(&mut self, passing: &[u32], depth: usize) -> u32 {
-        // Segments that end here come first in the order, and equal ones by index.
-        let shortest = self.segments.get(passing[0] as usize);
-        self.trie.tokens.push(shortest[depth]);
-        self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
-        (self.trie.tokens.len() - 1) as u32
-    }
+#[inline]
+fn pair(tokens: &[u32]) -> u64 {
+    u64::from(tokens[0]) << 32 | u64::from(tokens[1])
 }
 
 #[cfg(test)]
