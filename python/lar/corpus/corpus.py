@@ -454,7 +454,7 @@ class Corpus:
         if self._keep is None:
             counts = [(part.trajectories, part.tokens, part.action_tokens) for part in parts]
         else:
-            counts = [(len(s.ids), len(s.tokens), int(s.action.sum())) for s in self.shards()]
+            counts = [file.counts() for file in self.shard_files()]
         return sum(c[0] for c in counts), sum(c[1] for c in counts), sum(c[2] for c in counts)
 
     @property

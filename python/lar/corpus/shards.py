@@ -161,6 +161,15 @@ class ShardFile:
         shard = read_shard(self.path)
         return shard if self.keep is None else shard.take(self.keep)
 
+    def counts(self) -> tuple[int, int, int]:
+        """Count the selected trajectories, their tokens and the agent's, without reading the tokens."""
+        mask = read_batch(self.path).column("action")
+        keep = np.ones(len(mask), np.bool_) if self.keep is None else self.keep
+        # Trajectories that are selected one after another are a stretch of the mask, whose bits are counted.
+        edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).reshape(-1, 2)
+        stretches = [mask.slice(first, end - first).flatten() for first, end in edges.tolist()]
+        return int(keep.sum()), sum(map(len, stretches)), sum(part.true_count for part in stretches)
+
     def tasks(self) -> list[str]:
         """Return the tasks of the selected trajectories without reading their tokens."""
         column = read_batch(self.path).column("task")
