@@ -42,6 +42,17 @@ def test_length_and_repr(corpus):
     assert nothing  # a corpus all the same
 
 
+@pytest.mark.parametrize("share", [0, 1, 2, 3])
+def test_a_view_is_counted_without_reading_its_tokens(corpus, share, monkeypatch):
+    names = sorted(corpus.tasks)
+    view = corpus.select(lambda task: names.index(task) % 3 < share)
+    shards = list(view.shards())
+    expected = [(len(s.ids), len(s.tokens), int(s.action.sum())) for s in shards]
+    monkeypatch.setattr("lar.corpus.shards.read_shard", None)
+    found = view.num_trajectories, view.num_tokens, view.num_action_tokens
+    assert found == tuple(sum(of_shard) for of_shard in zip((0, 0, 0), *expected, strict=True))
+
+
 def test_views_share_the_tokenizer_of_the_corpus(corpus):
     train, held_out = corpus.split(0.3)
     views = (train, held_out, train.select(lambda _: True), corpus.with_split(0.2))

@@ -200,6 +200,24 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(change, line, tmp_path
     assert not (tmp_path / "corpus").exists()
 
 
+@pytest.mark.parametrize("name", ["id", "task", "success", "tokens", "action"])
+def test_a_column_that_is_there_twice_is_named(corpus, name, tmp_path):
+    once = table = corpus.to_arrow()
+    for times in (2, 3):
+        table = table.append_column(once.schema.field(name), once[name])
+        line = f"the table has {times} columns {name!r}: rename all but one of them"
+        with pytest.raises(CorpusError, match=f"^{line}$"):
+            Corpus.from_arrow(table, TOKENIZER, tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_what_has_no_place_in_a_corpus_may_be_there_twice(corpus):
+    once = table = corpus.to_arrow()
+    for _ in range(2):
+        table = table.append_column("other", once["id"])
+    assert list(Corpus.from_arrow(table, TOKENIZER)) == list(corpus)
+
+
 def test_what_is_no_table_and_what_is_of_another_tokenizer(corpus):
     with pytest.raises(CorpusError, match=r"^a list is no table: give an Arrow table, a data frame"):
         Corpus.from_arrow([1], TOKENIZER)

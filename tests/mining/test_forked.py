@@ -124,9 +124,124 @@ assert set(asked) == {threading.get_ident()}
 print("done")
 """
 
+# Children are forked while another thread works with what they work with then: `busy` goes on and on, `child`
+# is done once in each. A child that waits for the other thread is ended by its alarm.
+_BESIDE = """
+import os, signal, sys, threading, time
+
+def fork_beside(busy, child):
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            busy()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ends = []
+    while len(ends) < 16 and not any(ends):
+        soon = time.monotonic() + 0.01
+        while time.monotonic() < soon:
+            pass  # asks for the interpreter, so that the other thread is stopped wherever it detaches
+        if not (forked := os.fork()):
+            signal.alarm(30)
+            child()
+            os._exit(0)
+        ends.append(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+    stop.set()
+    thread.join()
+    assert ends == [0] * 16, ends
+    print("done")
+"""
+
+# A text is learnt in each child.
+_READ_BESIDE = f"""{_BESIDE}
+import numpy as np
+from lar import _core
+
+parse = _core.ServedParse(
+    np.arange(256, dtype=np.uint8), np.arange(257), np.zeros(0, np.uint32), (True, True, True),
+    np.array([97, 98], np.uint32), np.array([0, 2]),
+)
+tokens = np.random.default_rng(0).integers(97, 101, 200_000).astype(np.uint32)
+action, offsets = np.ones(200_000, np.bool_), np.arange(0, 200_001, 100)
+fork_beside(
+    lambda: parse.plan(tokens, action, offsets),
+    lambda: parse.learn(["c"], np.array([99], np.uint32), np.array([0, 1])),
+)
+"""
+
+# The thread of the parent does not come back from the tokenizer before the child has encoded the same text.
+_ENCODED_BESIDE = """
+import os, signal, threading
+import numpy as np
+from lar.tokenizer import pieces
+from lar.vocabulary import served_parse
+from lar.vocabulary.segments import Segments
+from testing import toy
+
+tokenizer = toy.tokenizer()
+parse = served_parse.ServedParse(tokenizer, Segments.of([tokenizer.encode("the us")]))
+ids = tokenizer.encode("the username")
+arguments = ids, np.ones(len(ids), np.bool_), np.array([0, len(ids)])
+encoding, forked = threading.Event(), threading.Event()
+
+def encode_late(*arguments):
+    encoding.set()
+    forked.wait()
+    return pieces.encode_pieces(*arguments)
+
+def child():
+    served_parse.encode_pieces = pieces.encode_pieces
+    assert len(parse.parse(*arguments).units) < len(ids)
+
+served_parse.encode_pieces = encode_late
+thread = threading.Thread(target=parse.parse, args=arguments, daemon=True)
+thread.start()
+encoding.wait()
+if not (process := os.fork()):
+    signal.alarm(30)
+    child()
+    os._exit(0)
+assert os.waitpid(process, 0)[1] == 0
+forked.set()
+thread.join()
+print("done")
+"""
+
+# Each text of a stream becomes a Python string when it is first needed.
+_STREAMED_BESIDE = f"""{_BESIDE}
+import numpy as np
+from lar import _core
+
+texts = [b"%05d" % number for number in range(20_000)]
+bytes_of_tokens = np.frombuffer(b"".join(texts), np.uint8), np.arange(0, 100_001, 5)
+vocabulary = _core.Vocabulary(20_000, np.zeros(0, np.uint32), np.array([0]))
+
+def expander():
+    return _core.Expander(vocabulary, *bytes_of_tokens)
+
+def push_all(expander):
+    stream = expander.stream([])
+    assert all(stream.push(unit) == texts[unit].decode() for unit in range(20_000))
+
+shared = expander()
+
+def busy():
+    global shared
+    shared = expander()
+    push_all(shared)
+
+fork_beside(busy, lambda: push_all(shared))
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-@pytest.mark.parametrize("program", [_PROGRAM, _SPILLED, _SHARED, _AUDITED])
+@pytest.mark.parametrize(
+    "program",
+    [_PROGRAM, _SPILLED, _SHARED, _AUDITED, _READ_BESIDE, _ENCODED_BESIDE, _STREAMED_BESIDE],
+    ids=["alone", "spilled", "shared", "audited", "read beside", "encoded beside", "streamed beside"],
+)
 def test_a_forked_process_works_as_the_one_before(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

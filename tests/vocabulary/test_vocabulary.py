@@ -349,8 +349,17 @@ def test_another_thread_runs_while_texts_are_learnt():
     assert_another_thread_runs(partial(parse.learn, ["a" * len(ids)], ids, np.array([0, len(ids)])))
 
 
-def assert_another_thread_runs(call):
-    """During one of a hundred calls, where no thread is switched to by time."""
+def test_another_thread_runs_while_runs_are_copied():
+    tokens, number = np.full(8_000_000, 41, dtype=np.uint32), 80_000
+    tokens[::100] = np.arange(number)
+    tasks, offsets = np.zeros(number, np.uint32), np.arange(number + 1)
+    runs = _core.Runs.from_arrays(tokens, 100 * offsets, np.ones(number, np.uint64), tasks, offsets)
+    # The call releases the interpreter for a moment before it copies, too.
+    assert_another_thread_runs(runs.to_arrays, steps_each=20)
+
+
+def assert_another_thread_runs(call, steps_each=1):
+    """During one of a hundred calls, for so many steps, where no thread is switched to by time."""
     steps, done = 0, False
 
     def step():
@@ -369,14 +378,14 @@ def assert_another_thread_runs(call):
         for _ in range(100):
             before = steps
             call()
-            progress = steps - before
-            if progress:
+            progress = max(progress, steps - before)
+            if progress >= steps_each:
                 break
     finally:
         done = True
         sys.setswitchinterval(interval)
         worker.join()
-    assert progress
+    assert progress >= steps_each
 
 
 def test_two_threads_may_share_a_stream_but_not_at_once(vocabulary):

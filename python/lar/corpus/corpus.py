@@ -1,7 +1,7 @@
 """The corpus as an object: build, load, select tasks, convert to tables, read shards."""
 
 import logging
-import shutil
+import os
 import tempfile
 import weakref
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from lar.corpus.encoding import digest, local_encode
 from lar.corpus.manifest import TOKENIZER_FOLDER, Manifest
 from lar.corpus.scores import TeacherRecord, are_scored, teacher_tasks
 from lar.corpus.selection import Both, InSample, Keep, OnSide, Split, split_in
-from lar.corpus.shards import Row, Shard, ShardFile
+from lar.corpus.shards import Counts, Row, Shard, ShardFile
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.spans import writes_ends
 from lar.tokenizer.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ from lar.trajectories.given import Given, as_trajectories, paths_or_rows
 from lar.trajectories.read import read_trajectories
 from lar.trajectories.tasks import one_task
 from lar.utils.extras import import_extra
+from lar.utils.files import remove_made_in
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 
@@ -57,7 +58,7 @@ class Corpus:
 
     Two corpora are equal if they are the same selection of the same folder. A pickled corpus holds its
     folder's path and not the tokens; it needs a selection that can be pickled (a split can, a lambda cannot).
-    The folder of a temporary corpus is removed with the object that built it.
+    The folder of a temporary corpus is removed with the object that built it, in the process that did.
 
     >>> corpus = lar.Corpus.build(trajectories, tokenizer)
     >>> train, held_out = corpus.split(0.2)
@@ -231,9 +232,9 @@ class Corpus:
             progress: counts trajectories.
 
         Raises:
-            CorpusError: a column is missing or holds something else, a mask is not as long as its tokens, an
-                id lies outside the tokenizer, a row continues another run than the row before, or the table
-                names another tokenizer. The message names the row. Nothing is written then.
+            CorpusError: a column is missing, there twice or holds something else, a mask is not as long as
+                its tokens, an id lies outside the tokenizer, a row continues another run than the row before,
+                or the table names another tokenizer. The message names the row. Nothing is written then.
 
         >>> again = lar.Corpus.from_arrow(corpus.to_arrow(), corpus.tokenizer)
         >>> list(again) == list(corpus)
@@ -452,18 +453,13 @@ class Corpus:
         return self._counts.action_tokens
 
     @cached_property
-    def _counts(self) -> "_Counts":
+    def _counts(self) -> Counts:
         parts = self.manifest.parts
         if self._keep is None:
-            counts = [
-                _Counts(part.trajectories, part.rows, part.tokens, part.action_tokens) for part in parts
-            ]
+            counts = [Counts(part.trajectories, part.rows, part.tokens, part.action_tokens) for part in parts]
         else:
-            counts = [
-                _Counts(shard.num_runs, len(shard.ids), len(shard.tokens), int(shard.action.sum()))
-                for shard in self.shards()
-            ]
-        return _Counts(*map(sum, zip(*counts, strict=True))) if counts else _Counts(0, 0, 0, 0)
+            counts = [file.counts() for file in self.shard_files()]
+        return Counts(*map(sum, zip(*counts, strict=True))) if counts else Counts(0, 0, 0, 0)
 
     @property
     def teacher(self) -> TeacherRecord | None:
@@ -508,19 +504,15 @@ class Corpus:
         return np.array([answers[task] for task in tasks], dtype=np.bool_)
 
 
-class _Counts(NamedTuple):
-    trajectories: int
-    rows: int
-    tokens: int
-    action_tokens: int
-
-
 class _TemporaryFolder:
-    """A folder that is removed with this object, or at exit, whichever comes first."""
+    """A folder that is removed with this object, or at exit, whichever comes first.
+
+    The copy of the object in a forked process leaves the folder alone.
+    """
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="lar-corpus-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        weakref.finalize(self, remove_made_in, os.getpid(), self.path)
 
 
 def _check_counts(file: Path, rows: int, tokens: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -71,6 +71,15 @@ class Row:
     @property
     def _names(self) -> tuple[str, str, bool | None, bool]:
         return self.id, self.task, self.success, self.continues
+
+
+class Counts(NamedTuple):
+    """How much a part of a corpus has."""
+
+    trajectories: int
+    rows: int
+    tokens: int
+    action_tokens: int
 
 
 @dataclass(frozen=True)
@@ -184,6 +193,21 @@ class ShardFile:
         """Return the selected trajectories; raises CorpusError where the file is not a shard."""
         shard = read_shard(self.path)
         return shard if self.keep is None else shard.take(self.keep)
+
+    def counts(self) -> Counts:
+        """The counts of what is selected, without reading the tokens."""
+        batch = read_batch(self.path)
+        mask = batch.column("action")
+        keep = np.ones(len(mask), np.bool_) if self.keep is None else self.keep
+        # Rows that are selected one after another are a stretch of the mask, whose bits are counted.
+        edges = np.flatnonzero(np.diff(keep, prepend=False, append=False)).reshape(-1, 2)
+        stretches = [mask.slice(first, end - first).flatten() for first, end in edges.tolist()]
+        return Counts(
+            trajectories=int((keep & ~_continues(batch)).sum()),
+            rows=int(keep.sum()),
+            tokens=sum(map(len, stretches)),
+            action_tokens=sum(part.true_count for part in stretches),
+        )
 
     def tasks(self) -> list[str]:
         """Return the task of each selected row without reading the tokens."""

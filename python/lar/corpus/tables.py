@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -112,8 +113,9 @@ def runs_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) ->
     """Yield the trajectories of a table.
 
     Raises:
-        CorpusError: a column is missing or of another type, a value is null, a mask is not as long as its
-            tokens, an id lies outside the tokenizer, or a row continues another run than the row before.
+        CorpusError: a column is missing, there twice or of another type, a value is null, a mask is not as
+            long as its tokens, an id lies outside the tokenizer, or a row continues another run than the row
+            before.
     """
     rows: list[Row] = []
     for number, row in enumerate(_rows_of_table(table, tokenizer, names)):
@@ -136,13 +138,16 @@ def _rows_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -
 
 
 def _check_columns(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -> None:
-    for name in (names.tokens, names.action, names.task):
-        if table.column_names.count(name) != 1:
+    found, needed = Counter(table.column_names), {names.tokens, names.action, names.task}
+    for name in (names.tokens, names.action, names.task, "id", "success", "continues"):
+        if found[name] > 1:
+            raise CorpusError(f"the table has {found[name]} columns {name!r}: rename all but one of them")
+        if name in needed and name not in found:
             raise CorpusError(f"the table has no column {name!r}; its columns are {table.column_names}")
-    found = (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode()
-    if found and found != tokenizer.fingerprint:
+    maker = (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode()
+    if maker and maker != tokenizer.fingerprint:
         raise CorpusError(
-            f"the table holds ids of tokenizer {found[:12]}, not of this one ({tokenizer.fingerprint[:12]})"
+            f"the table holds ids of tokenizer {maker[:12]}, not of this one ({tokenizer.fingerprint[:12]})"
         )
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from reprlib import repr as shortened
@@ -38,7 +37,7 @@ from lar.models.causal_lm import check_context, check_tokenizer, check_trainable
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened
-from lar.utils.files import check_replaceable, only_writer
+from lar.utils.files import check_replaceable, only_writer, temporary_folder
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
@@ -168,9 +167,9 @@ def train(
     set_seed(options.seed)
     student = Student.begin(base, vocabulary, options)
     student.trained_tasks = sides.trained_tasks
-    with student.unloaded_on_error(), tempfile.TemporaryDirectory() as temporary, ExitStack() as held:
+    with student.unloaded_on_error(), temporary_folder() as temporary, ExitStack() as held:
         taken = None if earlier is None else earlier.hand_over(student)
-        folder = checkpoints or Path(from_main(lambda: temporary))
+        folder = checkpoints or from_main(lambda: temporary)
         from_main(lambda: held.enter_context(only_writer(folder)))
         from_main(lambda: claim(folder, identity))
         trainer = DistillationTrainer(student, data, options, folder, progress, evaluated)

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from lar.utils.locks import ThreadLock
+
 _Before = TypeVar("_Before")
 InUse = WeakKeyDictionary[Any, tuple[_Before, int]]
 """Of each model within calls: what it was before the first one, and the number of calls."""
 
-_LOCK = Lock()
+_LOCK = ThreadLock()
 _EVALUATING: InUse[list[nn.Module]] = WeakKeyDictionary()
 
 

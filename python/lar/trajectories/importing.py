@@ -7,7 +7,6 @@ processes.
 """
 
 import logging
-import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -48,7 +47,7 @@ from lar.trajectories.write import (
     open_writer,
     output_kind,
 )
-from lar.utils.files import atomic_file
+from lar.utils.files import atomic_file, temporary_folder
 from lar.utils.paths import StrPath, printable
 from lar.utils.pool import cores, in_order
 from lar.utils.progress import Progress, silent
@@ -112,14 +111,14 @@ def import_logs(
     forced, kind, sources = format_of(format, keys), output_kind(output), find_sources(paths, found.pass_over)
     with (
         atomic_file(output) as temporary,
-        tempfile.TemporaryDirectory(prefix=f".{output.name}.", suffix=".spool", dir=output.parent) as folder,
+        temporary_folder(f".{output.name}.", ".spool", output.parent) as folder,
     ):
-        options = Options(format, keys, strict, redact, kind, Path(folder))
+        options = Options(format, keys, strict, redact, kind, folder)
         if forced is None:
             note = Reader(forced, keys, strict, found).note
-            sources = with_joined_batches(sources, note, Path(folder))
+            sources = with_joined_batches(sources, note, folder)
         read = partial(read_block, options)
-        blocks = _Blocks(sources, forced, Path(folder))
+        blocks = _Blocks(sources, forced, folder)
         spool = _Spool(encoding_of(kind))
         with closing(in_order(read, blocks, workers or cores(), is_small, blocks.are_soon_done)) as results:
             for spooled in results:

@@ -183,15 +183,23 @@ def temporary_files() -> Iterator[None]:
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
+def temporary_folder(prefix: str = "lar-", suffix: str = "", directory: Path | None = None) -> Iterator[Path]:
     """A folder of temporary files for the block, also where that is in a generator that is dropped.
 
-    `TemporaryDirectory` warns there: it may be collected before the generator ends its blocks.
+    It is in `directory`, by default where the system has its temporary files. `TemporaryDirectory` warns in a
+    generator, because it may be collected before the generator ends its blocks. And it is removed at the end
+    of each process that is forked within the block; this folder is not.
     """
-    folder = Path(tempfile.mkdtemp(prefix="lar-"))
+    folder, maker = Path(tempfile.mkdtemp(suffix, prefix, directory)), os.getpid()
     try:
         yield folder
     finally:
+        remove_made_in(maker, folder)
+
+
+def remove_made_in(process: int, folder: Path) -> None:
+    """Remove a temporary folder if this is the process that made it, and none that was forked from it."""
+    if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
 
 

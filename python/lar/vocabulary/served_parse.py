@@ -1,7 +1,6 @@
 """Conversations parsed into the ids of the exported tokenizer, on which students are trained."""
 
 from copy import copy
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from lar import _core
 from lar.errors import TokenizerError
 from lar.tokenizer.pieces import encode_pieces, joints
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.utils.locks import ThreadLock
 from lar.vocabulary.segments import Segments
 
 
@@ -50,13 +50,13 @@ class ServedParse:
             segments.tokens,
             segments.offsets,
         )
-        self._learning = Lock()
+        self._learning = ThreadLock()
 
     def with_segments(self, segments: Segments) -> "ServedParse":
         """The parse of other segments, with the cached texts of this one."""
         other = copy(self)
         other._core = self._core.with_segments(segments.tokens, segments.offsets)
-        other._learning = Lock()
+        other._learning = ThreadLock()
         return other
 
     def parse(

@@ -80,8 +80,8 @@ pub enum Error {
         /// The text.
         text: String,
     },
-    /// A plan has the units of one parse, and another was asked to complete it.
-    #[error("the conversations were read by another parse")]
+    /// A plan was read, or texts were encoded, for one parse, and another was asked to go on with them.
+    #[error("the conversations or texts are those of another parse")]
     OtherParse,
     /// A gate is no number that entropies can be compared with, or no quantile.
     #[error("a gate of {found} is not {expected}")]

@@ -6,6 +6,7 @@ pub(crate) mod checks;
 pub mod segments;
 pub(crate) mod sorted;
 pub(crate) mod text_matcher;
+pub(crate) mod trie_nodes;
 
 /// Ids that runs and barriers may hold, many more than any tokenizer has. Tables are as long as the largest id, so one
 /// of a damaged file would ask for more memory than there is. (The largest of 32 bits is no id in any case: the core

@@ -2,7 +2,7 @@
 
 use lar_core::Segments;
 use lar_core::tokens::bytes::TokenBytes;
-use numpy::{Element, IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{Element, PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
@@ -10,8 +10,9 @@ use crate::errors::{OptionError, to_python};
 
 /// The offsets of a ragged array: int64 in Python, `usize` in Rust.
 pub fn offsets_from(array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
-    let negative = |_| OptionError::new_err("offsets cannot be negative");
-    array.as_array().iter().map(|&offset| usize::try_from(offset).map_err(negative)).collect()
+    let (py, array) = (array.py(), array.as_array());
+    let offsets: Result<_, _> = py.detach(|| array.iter().map(|&offset| usize::try_from(offset)).collect());
+    offsets.map_err(|_| OptionError::new_err("offsets cannot be negative"))
 }
 
 /// Token strings from flat arrays.
@@ -19,7 +20,8 @@ pub fn segments_from(
     tokens: &PyReadonlyArray1<'_, u32>,
     offsets: &PyReadonlyArray1<'_, i64>,
 ) -> PyResult<Segments> {
-    Segments::from_flat(contiguous(tokens)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
+    let (py, tokens, offsets) = (tokens.py(), contiguous(tokens)?, offsets_from(offsets)?);
+    py.detach(|| Segments::from_flat(tokens.to_vec(), offsets)).map_err(to_python)
 }
 
 /// The bytes of base ids from flat arrays.
@@ -27,12 +29,33 @@ pub fn token_bytes_from(
     bytes: &PyReadonlyArray1<'_, u8>,
     offsets: &PyReadonlyArray1<'_, i64>,
 ) -> PyResult<TokenBytes> {
-    TokenBytes::new(contiguous(bytes)?.to_vec(), offsets_from(offsets)?).map_err(to_python)
+    let (py, bytes, offsets) = (bytes.py(), contiguous(bytes)?, offsets_from(offsets)?);
+    py.detach(|| TokenBytes::new(bytes.to_vec(), offsets)).map_err(to_python)
 }
 
 /// Offsets as an int64 array.
-pub fn offsets_to<'py>(py: Python<'py>, offsets: &[usize]) -> Bound<'py, PyArray1<i64>> {
-    offsets.iter().map(|&offset| offset as i64).collect::<Vec<_>>().into_pyarray(py)
+pub fn offsets_to<'py>(py: Python<'py>, offsets: &[usize]) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    filled(py, offsets, |&offset| offset as i64)
+}
+
+/// Numbers as an array.
+pub fn copied<'py, T: Element + Copy>(py: Python<'py>, numbers: &[T]) -> PyResult<Bound<'py, PyArray1<T>>> {
+    filled(py, numbers, |&number| number)
+}
+
+/// A new array of what `convert` makes of each item; other Python threads go on meanwhile.
+fn filled<'py, S: Sync, T: Element>(
+    py: Python<'py>,
+    items: &[S],
+    convert: impl Fn(&S) -> T + Sync,
+) -> PyResult<Bound<'py, PyArray1<T>>> {
+    let array = new_array(py, items.len())?;
+    {
+        let mut room = array.readwrite();
+        let places = room.as_slice_mut()?.iter_mut().zip(items);
+        py.detach(|| places.for_each(|(place, item)| *place = convert(item)));
+    }
+    Ok(array)
 }
 
 /// A contiguous view.

@@ -7,7 +7,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, flags, offsets_to, segments_from, token_bytes_from};
+use crate::arrays::{contiguous, copied, flags, offsets_to, segments_from, token_bytes_from};
 use crate::errors::to_python;
 use crate::numbers::Number;
 use crate::threads::detached;
@@ -42,21 +42,21 @@ impl Candidates {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py).into_pyobject(py)?))
+        Ok((py.get_type::<Self>().getattr("from_arrays")?, self.to_arrays(py)?.into_pyobject(py)?))
     }
 
     fn __len__(&self) -> usize {
         self.candidates.len()
     }
 
-    fn to_arrays<'py>(&self, py: Python<'py>) -> CandidateArrays<'py> {
+    fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<CandidateArrays<'py>> {
         let segments = self.candidates.segments();
-        (
-            PyArray1::from_slice(py, segments.tokens()),
-            offsets_to(py, segments.offsets()),
-            PyArray1::from_slice(py, self.candidates.counts()),
-            PyArray1::from_slice(py, self.candidates.supports()),
-        )
+        Ok((
+            copied(py, segments.tokens())?,
+            offsets_to(py, segments.offsets())?,
+            copied(py, self.candidates.counts())?,
+            copied(py, self.candidates.supports())?,
+        ))
     }
 
     #[staticmethod]

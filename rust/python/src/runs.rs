@@ -17,7 +17,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arrays::{contiguous, flags, offsets_from, offsets_to, segments_from, token_bytes_from};
+use crate::arrays::{contiguous, copied, flags, offsets_from, offsets_to, segments_from, token_bytes_from};
 use crate::candidates::Candidates;
 use crate::errors::{OptionError, to_python};
 use crate::limits::Limits;
@@ -139,11 +139,11 @@ impl Runs {
         let runs = detached(py, || self.runs.whole()).map_err(to_python)?;
         let (segments, tasks) = (runs.strings(), runs.task_sets());
         Ok((
-            PyArray1::from_slice(py, segments.tokens()),
-            offsets_to(py, segments.offsets()),
-            PyArray1::from_slice(py, runs.counts()),
-            PyArray1::from_slice(py, tasks.tokens()),
-            offsets_to(py, tasks.offsets()),
+            copied(py, segments.tokens())?,
+            offsets_to(py, segments.offsets())?,
+            copied(py, runs.counts())?,
+            copied(py, tasks.tokens())?,
+            offsets_to(py, tasks.offsets())?,
         ))
     }
 

@@ -6,7 +6,7 @@ use lar_core::mining::mine::{Audited, Selection as CoreSelection};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{flags, offsets_to};
+use crate::arrays::{copied, flags, offsets_to};
 use crate::candidates::Candidates;
 use crate::errors::to_python;
 use crate::threads::detached;
@@ -37,9 +37,9 @@ impl Selection {
         Candidates { candidates: Arc::clone(self.selection.pool()) }
     }
 
-    fn segments<'py>(&self, py: Python<'py>) -> SegmentArrays<'py> {
+    fn segments<'py>(&self, py: Python<'py>) -> PyResult<SegmentArrays<'py>> {
         let segments = self.selection.segments();
-        (PyArray1::from_slice(py, segments.tokens()), offsets_to(py, segments.offsets()))
+        Ok((copied(py, segments.tokens())?, offsets_to(py, segments.offsets())?))
     }
 
     fn to_arrays<'py>(&self, py: Python<'py>) -> PyResult<ChosenArrays<'py>> {
@@ -47,7 +47,7 @@ impl Selection {
         let (pool, chosen) = (self.selection.pool(), self.selection.chosen());
         let counts: Vec<u64> = chosen.iter().map(|&candidate| pool.counts()[candidate]).collect();
         let supports: Vec<u32> = chosen.iter().map(|&candidate| pool.supports()[candidate]).collect();
-        let (tokens, offsets) = self.segments(py);
+        let (tokens, offsets) = self.segments(py)?;
         Ok((tokens, offsets, counts.into_pyarray(py), supports.into_pyarray(py), uses.into_pyarray(py)))
     }
 

@@ -1,6 +1,6 @@
 //! `ServedParse`: the ids that an exported tokenizer gives a text.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lar_core::tokens::barriers::Barriers;
 use lar_core::vocabulary::served::{Joints, Plan as CorePlan, ServedParse as CoreParse};
@@ -10,13 +10,13 @@ use pyo3::prelude::*;
 use crate::arrays::{contiguous, flags, offsets_from, segments_from, token_bytes_from};
 use crate::errors::to_python;
 use crate::text::Text;
-use crate::threads::{Threads, detached};
+use crate::threads::detached;
 
 type Served<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<bool>>);
 
 #[pyclass(module = "lar._core", frozen)]
 pub struct ServedParse {
-    parse: RwLock<CoreParse>,
+    parse: Mutex<CoreParse>,
 }
 
 /// Conversations that were read, and the texts that are missing to make units of them.
@@ -26,21 +26,18 @@ pub struct ServedPlan {
 }
 
 impl ServedParse {
+    /// Only for threads that are attached to the interpreter, and that do not call it while they hold the lock:
+    /// Python does not fork while another thread is attached (free-threaded, it stops them where they are not in
+    /// here), so the lock is free in a process that was forked.
+    ///
     /// A panic cannot leave the parse half changed: what is learnt is checked first.
-    fn read(&self) -> RwLockReadGuard<'_, CoreParse> {
-        self.parse.read().unwrap_or_else(PoisonError::into_inner)
+    fn lock<'a>(&'a self, _attached: Python<'a>) -> MutexGuard<'a, CoreParse> {
+        self.parse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The result of `work` on the parse, which may use all threads.
-    ///
-    /// The calling thread locks. If one of a pool did, it could take up work that waits for the lock, while it
-    /// waits for its own.
-    fn on_all_threads<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&CoreParse) -> T + Send) -> T {
-        let threads = Threads::of(py);
-        py.detach(|| {
-            let parse: &CoreParse = &self.read();
-            threads.run(|| work(parse))
-        })
+    /// The parse as it is now, to work with while others learn.
+    fn now(&self, py: Python<'_>) -> CoreParse {
+        self.lock(py).clone()
     }
 }
 
@@ -61,7 +58,7 @@ impl ServedParse {
         let barriers = Barriers::new(contiguous(&barriers)?).map_err(to_python)?;
         let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
         let parse = detached(py, || CoreParse::new(bytes, barriers, joints, &segments));
-        Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
+        Ok(ServedParse { parse: Mutex::new(parse.map_err(to_python)?) })
     }
 
     fn with_segments(
@@ -71,8 +68,9 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Self> {
         let segments = segments_from(&tokens, &offsets)?;
-        let parse = self.on_all_threads(py, |parse| parse.with_segments(&segments));
-        Ok(ServedParse { parse: RwLock::new(parse.map_err(to_python)?) })
+        let now = self.now(py);
+        let parse = detached(py, move || now.with_segments(&segments));
+        Ok(ServedParse { parse: Mutex::new(parse.map_err(to_python)?) })
     }
 
     fn plan(
@@ -83,17 +81,15 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<ServedPlan> {
         let (tokens, action) = (contiguous(&tokens)?, flags(&action)?);
-        let offsets = offsets_from(&offsets)?;
-        let plan = self.on_all_threads(py, |parse| parse.plan(tokens, action, &offsets));
+        let (offsets, now) = (offsets_from(&offsets)?, self.now(py));
+        let plan = detached(py, move || now.plan(tokens, action, &offsets));
         Ok(ServedPlan { plan: plan.map_err(to_python)? })
     }
 
     fn missing(&self, py: Python<'_>, plan: &ServedPlan) -> PyResult<Vec<String>> {
-        py.detach(|| {
-            let parse = self.read();
-            Ok(parse.missing(&plan.plan)?.into_iter().map(String::from).collect())
-        })
-        .map_err(to_python)
+        let now = self.now(py);
+        py.detach(move || Ok(now.missing(&plan.plan)?.into_iter().map(String::from).collect()))
+            .map_err(to_python)
     }
 
     fn learn(
@@ -104,15 +100,17 @@ impl ServedParse {
         offsets: PyReadonlyArray1<'_, i64>,
     ) -> PyResult<()> {
         let ids = segments_from(&ids, &offsets)?;
-        py.detach(|| {
+        let now = self.now(py);
+        let encoded = py.detach(move || {
             let texts: Vec<&str> = texts.iter().map(|text| text.0.as_str()).collect();
-            self.parse.write().unwrap_or_else(PoisonError::into_inner).learn(&texts, &ids)
-        })
-        .map_err(to_python)
+            now.encoded(&texts, &ids)
+        });
+        encoded.and_then(|encoded| self.lock(py).cache(encoded)).map_err(to_python)
     }
 
     fn units<'py>(&self, py: Python<'py>, plan: &ServedPlan) -> PyResult<Served<'py>> {
-        let served = py.detach(|| self.read().units(&plan.plan)).map_err(to_python)?;
+        let now = self.now(py);
+        let served = py.detach(move || now.units(&plan.plan)).map_err(to_python)?;
         Ok((served.units.into_pyarray(py), served.starts.into_pyarray(py), served.begins.into_pyarray(py)))
     }
 }

@@ -23,13 +23,20 @@ impl Texts {
     /// The text that a push returns.
     pub fn of<'py>(&self, py: Python<'py>, piece: Piece) -> Bound<'py, PyString> {
         match piece {
-            Piece::Own(unit) => self.own(py, unit).bind(py).clone(),
+            Piece::Own(unit) => self.own(py, unit),
             Piece::Other(text) => PyString::new(py, &text),
         }
     }
 
-    fn own(&self, py: Python<'_>, unit: u32) -> &Py<PyString> {
-        let text = || PyString::new(py, self.expander.own_text(unit).unwrap_or_default()).unbind();
-        self.own[unit as usize].get_or_init(py, text)
+    fn own<'py>(&self, py: Python<'py>, unit: u32) -> Bound<'py, PyString> {
+        let own = &self.own[unit as usize];
+        if let Some(text) = own.get(py) {
+            return text.bind(py).clone();
+        }
+        let text = PyString::new(py, self.expander.own_text(unit).unwrap_or_default());
+        // Not `get_or_init`: it detaches while the text is being made, and in a process that is forked then, it would
+        // wait for ever. Another thread may have been first with an equal text.
+        own.set(py, text.clone().unbind()).ok();
+        text
     }
 }

@@ -34,32 +34,18 @@ fn after_fork() {
 }
 
 /// The result of `work`, which may use all threads; other Python threads go on meanwhile.
-pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    let threads = Threads::of(py);
-    py.detach(|| threads.run(work))
-}
-
-/// The threads of this process.
 ///
-/// A thread of a pool that waits for its work takes up other work meanwhile. So what runs here must hold no lock that
-/// other work waits for: lock first, then run.
-pub struct Threads(Option<Arc<ThreadPool>>);
-
-impl Threads {
-    pub fn of(py: Python<'_>) -> Self {
-        match FORKS.load(Relaxed) {
-            0 => Threads(None),
-            forks => Threads(Some(pool_after(py, forks))),
-        }
-    }
-
-    /// The result of `work`, which may use all threads.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        match &self.0 {
-            None => work(),
-            Some(pool) => pool.install(work),
-        }
-    }
+/// A thread of a pool that waits for its work takes up other work meanwhile. So `work` must take no lock that other
+/// work holds while it uses all threads.
+pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    let pool = match FORKS.load(Relaxed) {
+        0 => None,
+        forks => Some(pool_after(py, forks)),
+    };
+    py.detach(|| match pool {
+        None => work(),
+        Some(pool) => pool.install(work),
+    })
 }
 
 /// The pool after so many forks. The calling thread is attached, see [`POOL`].

@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from lar.trajectories.inputs.compression import (
 from lar.trajectories.inputs.encodings import decoded
 from lar.trajectories.inputs.folders import HIDDEN_LOGS, logs_among
 from lar.trajectories.inputs.own_results import kind_of_result
-from lar.utils.files import temporary_files
+from lar.utils.files import temporary_files, temporary_folder
 from lar.utils.paths import StrPath
 
 PARQUET = b"PAR1"
@@ -298,13 +297,12 @@ def seekable(source: Source, opened: Opened) -> Iterator[Source]:
     if plain and (source.system is not None or source.on_disk):
         yield source
         return
-    with tempfile.NamedTemporaryFile(prefix="lar-") as copy:
-        with temporary_files():
+    with temporary_folder() as folder:
+        path = folder / "copy"
+        with temporary_files(), path.open("wb") as copy:
             shutil.copyfileobj(opened.stream, copy, HEAD)
-            copy.flush()
-        yield replace(
-            source, path=Path(copy.name), system=None, member=None, shown=source.full_name, size=copy.tell()
-        )
+            size = copy.tell()
+        yield replace(source, path=path, system=None, member=None, shown=source.full_name, size=size)
 
 
 def zip_members(source: Source) -> tuple[list[Source], str | None]:

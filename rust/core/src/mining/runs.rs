@@ -416,7 +416,7 @@ mod tests {
             right in prop::collection::vec((prop::collection::vec((0u32..5, any::<bool>(), any::<bool>()), 0..20), 0u32..3), 0..6)
         ) {
             let mut merged = fold(&left);
-            merged.merge(fold(&right)).unwrap();
+            merged.add_runs(&fold(&right).finish()).unwrap();
             let together: Parts = left.into_iter().chain(right).collect();
             let merged = merged.finish();
             prop_assert_eq!(&merged, &fold(&together).finish());

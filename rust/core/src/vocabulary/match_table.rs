@@ -412,19 +412,14 @@ fn pair(first: u32, second: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::select::match_trie::{MatchingTrie, Unit};
+    use crate::mining::select::match_trie::tests::token_parse;
     use proptest::prelude::*;
 
     /// The parse by the trie of mining.
     fn parse_by_trie(segments: &Segments, tokens: &[u32]) -> Vec<u32> {
-        let mut units = Vec::new();
-        MatchingTrie::of_few(segments).parse(tokens, |unit| {
-            units.push(match unit {
-                Unit::Token(token) => token,
-                Unit::Segment { index, .. } => 1_000_000 + index,
-            });
-        });
-        units
+        let unit =
+            |(index, end): (Option<u32>, usize)| index.map_or(tokens[end - 1], |index| 1_000_000 + index);
+        token_parse(segments, tokens).into_iter().map(unit).collect()
     }
 
     fn parse(segments: &Segments, tokens: &[u32], end: usize) -> Vec<u32> {

@@ -42,6 +42,8 @@ const MOST_CACHED: usize = 1 << 27;
 
 /// The parse of text by the latents of a vocabulary; ids as in [`Vocabulary`](super::Vocabulary).
 ///
+/// A clone shares all parts. The cached texts are copied when one of the two learns more while both exist.
+///
 /// ```
 /// use lar_core::Segments;
 /// use lar_core::tokens::barriers::Barriers;
@@ -67,13 +69,20 @@ pub struct ServedParse {
     token_bytes: Arc<TokenBytes>,
     barriers: Arc<Barriers>,
     joints: Joints,
-    texts: TextMatcher,
+    texts: Arc<TextMatcher>,
     /// The id of each text's latent, and its number of bytes.
     latents: Arc<[(u32, usize)]>,
     /// Shared with parses of other segments until one of them learns more.
     windows: Arc<Windows>,
     /// [`MOST_CACHED`], and fewer in tests.
     most_cached: usize,
+}
+
+/// Texts with the ids that the base tokenizer gives them, see [`ServedParse::encoded`].
+#[derive(Debug)]
+pub struct Encoded {
+    windows: Windows,
+    token_bytes: Arc<TokenBytes>,
 }
 
 impl ServedParse {
@@ -93,7 +102,7 @@ impl ServedParse {
             token_bytes: Arc::new(token_bytes),
             barriers: Arc::new(barriers),
             joints,
-            texts: TextMatcher::new([]),
+            texts: Arc::new(TextMatcher::new([])),
             latents: Arc::default(),
             windows: Arc::default(),
             most_cached: MOST_CACHED,
@@ -121,7 +130,7 @@ impl ServedParse {
             token_bytes: Arc::clone(token_bytes),
             barriers: Arc::clone(&self.barriers),
             joints: self.joints,
-            texts,
+            texts: Arc::new(texts),
             latents,
             windows: Arc::clone(&self.windows),
             most_cached: self.most_cached,
@@ -159,7 +168,8 @@ impl ServedParse {
         texts.sort_unstable();
         texts.dedup();
         let is_new = |text: &&[u8]| self.windows.get(text).is_none();
-        if self.has_room(texts.iter().copied().filter(is_new)) {
+        let new = texts.iter().copied().filter(is_new).map(Windows::bytes_of).sum::<usize>();
+        if self.windows.bytes() + new <= self.most_cached {
             texts.retain(is_new);
         }
         texts.into_iter().map(|text| str::from_utf8(text).map_err(|_| not_text(text))).collect()
@@ -168,22 +178,48 @@ impl ServedParse {
     /// Caches the base ids of `texts`, as the base tokenizer encodes each after an added token.
     ///
     /// # Errors
-    /// If there are not as many lists as texts, an id is no base id, or the ids of a text are not those of
-    /// its bytes. Nothing is cached then.
+    /// As of [`ServedParse::encoded`]. Nothing is cached then.
     pub fn learn(&mut self, texts: &[&str], ids: &Segments) -> Result<()> {
+        let encoded = self.encoded(texts, ids)?;
+        self.cache(encoded)
+    }
+
+    /// Checks the base ids of `texts` for [`ServedParse::cache`]: the part of [`ServedParse::learn`] that takes
+    /// long, and that others may use the parse beside.
+    ///
+    /// # Errors
+    /// If there are not as many lists as texts, an id is no base id, or the ids of a text are not those of
+    /// its bytes.
+    pub fn encoded(&self, texts: &[&str], ids: &Segments) -> Result<Encoded> {
         check_length("ids of texts", ids.len(), texts.len())?;
         check_ids(ids.tokens(), 0, self.token_bytes.size())?;
+        let mut windows = Windows::default();
         for (text, ids) in texts.iter().zip(ids.iter()) {
             if !ids.iter().flat_map(|&id| self.token_bytes.get(id)).eq(text.as_bytes()) {
                 return Err(Error::OtherText { text: (*text).into() });
             }
-        }
-        if !self.has_room(texts.iter().map(|text| text.as_bytes())) {
-            self.windows = Arc::default();
-        }
-        let windows = Arc::make_mut(&mut self.windows);
-        for (text, ids) in texts.iter().zip(ids.iter()) {
             windows.insert(text.as_bytes(), ids);
+        }
+        Ok(Encoded { windows, token_bytes: Arc::clone(&self.token_bytes) })
+    }
+
+    /// Caches encoded texts.
+    ///
+    /// # Errors
+    /// If they were encoded for the parse of another tokenizer.
+    pub fn cache(&mut self, encoded: Encoded) -> Result<()> {
+        if !Arc::ptr_eq(&self.token_bytes, &encoded.token_bytes) {
+            return Err(Error::OtherParse);
+        }
+        let mut new = encoded.windows;
+        let has_room = self.windows.bytes() + new.bytes() <= self.most_cached;
+        if has_room && new.bytes() <= self.windows.bytes() {
+            Arc::make_mut(&mut self.windows).extend(&new);
+        } else {
+            if has_room {
+                new.extend(&self.windows);
+            }
+            self.windows = Arc::new(new);
         }
         Ok(())
     }
@@ -206,11 +242,6 @@ impl ServedParse {
     /// Checks that a plan was made by this parse, or by a clone of it.
     fn check_plan(&self, plan: &Plan) -> Result<()> {
         if Arc::ptr_eq(&self.latents, &plan.latents) { Ok(()) } else { Err(Error::OtherParse) }
-    }
-
-    /// Whether these texts can be cached beside what is.
-    fn has_room<'t>(&self, texts: impl Iterator<Item = &'t [u8]>) -> bool {
-        self.windows.bytes() + texts.map(Windows::bytes_of).sum::<usize>() <= self.most_cached
     }
 }
 
@@ -450,6 +481,30 @@ mod tests {
         let other = parse.with_segments(&[[2, 1].as_slice()].into_iter().collect()).unwrap();
         assert_eq!(other.units(&plan), Err(Error::OtherParse));
         assert_eq!(other.missing(&plan), Err(Error::OtherParse));
+    }
+
+    #[test]
+    fn texts_are_cached_by_parses_of_the_tokenizer_they_were_encoded_for() {
+        let parse = new_parse(&["ab".into()], Joints::default());
+        let encoded = || parse.encoded(&["a"], &[[1].as_slice()].into_iter().collect()).unwrap();
+        assert!(parse.with_segments(&Segments::default()).unwrap().cache(encoded()).is_ok());
+        assert_eq!(new_parse(&[], Joints::default()).cache(encoded()), Err(Error::OtherParse));
+    }
+
+    proptest! {
+        /// Whichever are more, the texts that were cached or those that are new.
+        #[test]
+        fn what_is_learnt_in_parts_is_known(parts in prop::collection::vec(prop::collection::vec("[ab1]{1,3}", 0..6), 0..5)) {
+            let mut parse = new_parse(&[], Joints::default());
+            for part in &parts {
+                let (ids, texts): (Vec<_>, Vec<_>) = part.iter().map(|text| (tokens_of(text), text.as_str())).unzip();
+                parse.learn(&texts, &ids.iter().map(Vec::as_slice).collect()).unwrap();
+            }
+            for text in parts.iter().flatten() {
+                let found = parse.windows.get(text.as_bytes()).map(<[u32]>::to_vec);
+                prop_assert_eq!(found, Some(tokens_of(text)));
+            }
+        }
     }
 
     #[test]

@@ -69,15 +69,6 @@ impl RunFolder {
         self.insert(part, &found)
     }
 
-    /// Adds the runs of another folder.
-    ///
-    /// # Errors
-    /// If there is no room for a run; some may have been added.
-    #[cfg(test)]
-    pub(crate) fn merge(&mut self, other: RunFolder) -> Result<()> {
-        self.add_runs(&other.finish())
-    }
-
     /// Adds folded runs, with their counts and tasks.
     ///
     /// # Errors

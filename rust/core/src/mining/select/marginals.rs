@@ -262,7 +262,7 @@ pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Ve
 mod tests {
     use super::*;
     use crate::mining::runs::sample::WeightedRuns;
-    use crate::mining::select::match_trie::{MatchingTrie, Unit};
+    use crate::mining::select::match_trie::tests::token_parse;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -303,20 +303,13 @@ mod tests {
 
     /// Number of units in a parse by these segments.
     fn units(list: &[Vec<u32>], run: &[u32]) -> i64 {
-        let mut units = 0;
-        MatchingTrie::of_few(&segments(list)).parse(run, |_| units += 1);
-        units
+        token_parse(&segments(list), run).len() as i64
     }
 
     /// The index of each unit's segment, or TOKEN, and where it ends.
     fn parse(list: &[Vec<u32>], run: &[u32]) -> Vec<ParsedUnit> {
-        let (mut end, mut units) = (0, Vec::new());
-        MatchingTrie::of_few(&segments(list)).parse(run, |unit| {
-            end += unit.length();
-            let place = if let Unit::Segment { index, .. } = unit { index } else { TOKEN };
-            units.push(ParsedUnit { place, end });
-        });
-        units
+        let units = token_parse(&segments(list), run);
+        units.into_iter().map(|(index, end)| ParsedUnit { place: index.unwrap_or(TOKEN), end }).collect()
     }
 
     /// For each use, the rest of the run is parsed without the segment up to where both parses end a unit.

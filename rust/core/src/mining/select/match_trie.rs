@@ -1,45 +1,21 @@
-//! The matching trie, and the token parse by it: leftmost-longest.
+//! The matching trie: which segments begin at a position, by their tokens.
 //!
-//! Mining counts by this parse. What a model is trained on and an engine reads is the canonical parse, which
-//! finds the same segments in text, see [`served`](crate::vocabulary::served).
+//! Mining counts by the token parse: from left to right, the longest of them (`parser`). What a model is trained on
+//! and an engine reads is the canonical parse, which finds the same segments in text, see
+//! [`served`](crate::vocabulary::served).
 
 use crate::error::Result;
 use crate::hash;
 use crate::tokens::checks::check_tokens;
 use crate::tokens::segments::Segments;
+use crate::tokens::trie_nodes::trie_nodes;
 
 /// Most tokens of all segments of a trie, which has at most as many nodes, numbered by 32 bits.
 const MOST_TOKENS: usize = u32::MAX as usize - 1;
 
 const NONE: u32 = u32::MAX;
 
-/// One step of a parse: a latent, or a base token where no segment begins.
-#[cfg(test)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// The base token itself.
-    Token(u32),
-    /// A segment, by its index, and its length in tokens.
-    Segment {
-        /// Index among the trie's segments.
-        index: u32,
-        /// Number of its base tokens.
-        length: usize,
-    },
-}
-
-#[cfg(test)]
-impl Unit {
-    /// Number of base tokens of the unit.
-    pub(crate) fn length(self) -> usize {
-        match self {
-            Unit::Token(_) => 1,
-            Unit::Segment { length, .. } => length,
-        }
-    }
-}
-
-/// A trie over segments of two or more tokens that finds the longest one at a position.
+/// A trie over segments of two or more tokens that finds those at a position.
 ///
 /// The first two tokens are looked up in one step: most of the fan-out is there, and at most positions no
 /// segment begins. Below them, the edges of a node are a sorted range of flat arrays. Nodes are numbered
@@ -71,22 +47,25 @@ impl MatchingTrie {
         let mut order: Vec<u32> =
             (0..segments.len() as u32).filter(|&index| segments.get(index as usize).len() >= 2).collect();
         order.sort_by_key(|&index| segments.get(index as usize));
-        TrieBuilder { segments, trie: MatchingTrie::default() }.build(&order)
-    }
-
-    /// The longest segment that `tokens` begins with.
-    #[cfg(test)]
-    fn longest_match(&self, tokens: &[u32]) -> Option<Unit> {
-        let mut found = None;
-        self.for_each_match(tokens, |index, length| found = Some(Unit::Segment { index, length }));
-        found
+        let start = |&index: &u32| &segments.get(index as usize)[..2];
+        let top: Vec<&[u32]> = order.chunk_by(|left, right| start(left) == start(right)).collect();
+        let pairs =
+            top.iter().zip(0..top.len() as u32).map(|(passing, node)| (pair(start(&passing[0])), node));
+        let mut trie = MatchingTrie { pairs: PairIndex::new(pairs), ..MatchingTrie::default() };
+        for node in trie_nodes(segments, top, 2) {
+            trie.tokens.push(segments.get(node.passing[0] as usize)[node.depth - 1]);
+            trie.segments.push(node.segment.unwrap_or(NONE));
+            trie.children.push(node.children);
+        }
+        trie.children.push(trie.tokens.len() as u32);
+        trie
     }
 
     /// Calls `visit` with the index and length of each segment that `tokens` begins with, the shortest first.
     #[inline]
     pub fn for_each_match(&self, tokens: &[u32], mut visit: impl FnMut(u32, usize)) {
         let &[first, second, ..] = tokens else { return };
-        let mut node = self.pairs.get(first, second);
+        let mut node = self.pairs.get(pair(&[first, second]));
         let mut depth = 2;
         while node != NONE {
             let index = self.segments[node as usize];
@@ -96,17 +75,6 @@ impl MatchingTrie {
             let Some(&token) = tokens.get(depth) else { break };
             node = self.child(node, token);
             depth += 1;
-        }
-    }
-
-    /// Calls `visit` with each unit of the token parse of `tokens`.
-    #[cfg(test)]
-    pub(crate) fn parse(&self, tokens: &[u32], mut visit: impl FnMut(Unit)) {
-        let mut rest = tokens;
-        while let Some(&first) = rest.first() {
-            let unit = self.longest_match(rest).unwrap_or(Unit::Token(first));
-            visit(unit);
-            rest = &rest[unit.length()..];
         }
     }
 
@@ -144,8 +112,8 @@ impl PairIndex {
     }
 
     #[inline]
-    fn get(&self, first: u32, second: u32) -> u32 {
-        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair(first, second))].1 }
+    fn get(&self, pair: u64) -> u32 {
+        if self.entries.is_empty() { NONE } else { self.entries[self.slot(pair)].1 }
     }
 
     /// Where the pair is, or the free entry where it would be.
@@ -160,59 +128,48 @@ impl PairIndex {
     }
 }
 
-fn pair(first: u32, second: u32) -> u64 {
-    u64::from(first) << 32 | u64::from(second)
+#[inline]
+fn pair(tokens: &[u32]) -> u64 {
+    u64::from(tokens[0]) << 32 | u64::from(tokens[1])
 }
 
-/// Lays a trie out level by level, so that the children of one node are neighbours.
-struct TrieBuilder<'a> {
-    segments: &'a Segments,
-    trie: MatchingTrie,
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-impl TrieBuilder<'_> {
-    fn build(mut self, order: &[u32]) -> MatchingTrie {
-        let segments = self.segments;
-        let start = |&index: &u32| &segments.get(index as usize)[..2];
-        // A node is the range of `order` whose segments pass through it.
-        let mut level: Vec<(u32, &[u32])> = order
-            .chunk_by(|left, right| start(left) == start(right))
-            .map(|group| (self.add_node(group, 1), group))
-            .collect();
-        self.trie.pairs = PairIndex::new(level.iter().map(|&(node, group)| {
-            let start = start(&group[0]);
-            (pair(start[0], start[1]), node)
-        }));
-        let mut depth = 2;
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for (node, passing) in level {
-                self.trie.children.push(self.trie.tokens.len() as u32);
-                debug_assert_eq!(self.trie.children.len(), node as usize + 1);
-                next.extend(self.add_children(passing, depth));
-            }
-            level = next;
-            depth += 1;
+    /// The units of the token parse, leftmost-longest: the index of each one's segment, or None for a token, and
+    /// where it ends.
+    pub(crate) fn token_parse(segments: &Segments, tokens: &[u32]) -> Vec<(Option<u32>, usize)> {
+        let trie = MatchingTrie::of_few(segments);
+        let (mut units, mut start) = (Vec::new(), 0);
+        while start < tokens.len() {
+            let mut unit = (None, start + 1);
+            trie.for_each_match(&tokens[start..], |index, length| unit = (Some(index), start + length));
+            units.push(unit);
+            start = unit.1;
         }
-        self.trie.children.push(self.trie.tokens.len() as u32);
-        self.trie
+        units
     }
 
-    fn add_children<'o>(&mut self, passing: &'o [u32], depth: usize) -> Vec<(u32, &'o [u32])> {
-        let segments = self.segments;
-        let token_at = |&index: &u32| segments.get(index as usize).get(depth).copied();
-        let longer = &passing[passing.partition_point(|index| token_at(index).is_none())..];
-        longer
-            .chunk_by(|left, right| token_at(left) == token_at(right))
-            .map(|group| (self.add_node(group, depth), group))
-            .collect()
-    }
-
-    fn add_node(&mut self, passing: &[u32], depth: usize) -> u32 {
-        // Segments that end here come first in the order, and equal ones by index.
-        let shortest = self.segments.get(passing[0] as usize);
-        self.trie.tokens.push(shortest[depth]);
-        self.trie.segments.push(if shortest.len() == depth + 1 { passing[0] } else { NONE });
-        (self.trie.tokens.len() - 1) as u32
+    proptest! {
+        #[test]
+        fn each_segment_that_a_text_begins_with_is_found(
+            segments in prop::collection::vec(prop::collection::vec(0u32..4, 0..6), 0..40),
+            tokens in prop::collection::vec(0u32..4, 0..8),
+        ) {
+            let mut found = Vec::new();
+            let list: Segments = segments.iter().map(Vec::as_slice).collect();
+            MatchingTrie::of_few(&list).for_each_match(&tokens, |index, length| found.push((length, index)));
+            let mut expected: Vec<(usize, u32)> = segments
+                .iter()
+                .zip(0..)
+                .filter(|(segment, _)| segment.len() >= 2 && tokens.starts_with(segment))
+                .map(|(segment, index)| (segment.len(), index))
+                .collect();
+            expected.sort_unstable();
+            expected.dedup_by_key(|&mut (length, _)| length);
+            prop_assert_eq!(found, expected);
+        }
     }
 }

@@ -112,19 +112,14 @@ impl Parser {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::select::match_trie::{MatchingTrie, Unit as TrieUnit};
+    use crate::mining::select::match_trie::tests::token_parse;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
 
     /// The index of each segment that the trie's parse uses, and where it ends.
     fn parse_by_trie(segments: &[Vec<u32>], tokens: &[u32]) -> Vec<ParsedUnit> {
-        let (mut end, mut units) = (0, Vec::new());
-        MatchingTrie::of_few(&segments.iter().map(Vec::as_slice).collect()).parse(tokens, |unit| {
-            end += unit.length();
-            let place = if let TrieUnit::Segment { index, .. } = unit { index } else { TOKEN };
-            units.push(ParsedUnit { place, end });
-        });
-        units
+        let units = token_parse(&segments.iter().map(Vec::as_slice).collect(), tokens);
+        units.into_iter().map(|(index, end)| ParsedUnit { place: index.unwrap_or(TOKEN), end }).collect()
     }
 
     fn parse(parser: &Parser, matches: &[u32]) -> Vec<ParsedUnit> {

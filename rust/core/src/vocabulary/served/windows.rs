@@ -44,6 +44,11 @@ impl Windows {
             self.table.insert_unique(hash(text), texts.len() - 1, |&index| hash(texts.get(index)));
         }
     }
+
+    /// Adds the texts of `other`.
+    pub(super) fn extend(&mut self, other: &Windows) {
+        (0..other.texts.len()).for_each(|index| self.insert(other.texts.get(index), other.ids.get(index)));
+    }
 }
 
 fn hash(text: &[u8]) -> u64 {

@@ -3,6 +3,7 @@
 use super::NONE;
 use crate::mining::runs::frequency::{frequencies, numbered};
 use crate::tokens::segments::Segments;
+use crate::tokens::trie_nodes::trie_nodes;
 
 /// A trie whose nodes are numbered from the root, which is 0, by their depth. The children of a node are
 /// neighbours, in the order of their tokens' numbers.
@@ -25,43 +26,22 @@ impl Levels {
         let order = sorted(segments, &numbers);
         let mut levels = Levels {
             numbers,
-            tokens: vec![0],
-            parents: vec![0],
+            tokens: Vec::new(),
+            parents: Vec::new(),
             children: Vec::new(),
             segments: Vec::new(),
             links: Vec::new(),
         };
-        levels.grow(segments, &order);
+        for node in trie_nodes(segments, [order.as_slice()], 0) {
+            let last = node.depth.checked_sub(1).map(|last| segments.get(node.passing[0] as usize)[last]);
+            levels.tokens.push(last.map_or(0, |id| levels.numbers[id as usize]));
+            levels.parents.push(node.parent);
+            levels.children.push(node.children);
+            levels.segments.push(node.segment.unwrap_or(NONE));
+        }
+        levels.children.push(levels.len() as u32);
         levels.link();
         levels
-    }
-
-    /// Adds the nodes of each level below those of the level before.
-    fn grow(&mut self, segments: &Segments, order: &[u32]) {
-        // A node is the range of the order whose segments begin with its string.
-        let mut level = vec![order];
-        let mut depth = 0;
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for group in level {
-                let node = self.children.len() as u32;
-                self.children.push(self.tokens.len() as u32);
-                let is_longer = |index: &&u32| segments.get(**index as usize).len() > depth;
-                // Equal segments are in the order of their indices.
-                let ending = group.iter().take_while(|index| !is_longer(index)).count();
-                self.segments.push(if ending > 0 { group[0] } else { NONE });
-                let longer = &group[ending..];
-                let token_at = |&index: &u32| segments.get(index as usize)[depth];
-                for below in longer.chunk_by(|one, other| token_at(one) == token_at(other)) {
-                    self.tokens.push(self.numbers[token_at(&below[0]) as usize]);
-                    self.parents.push(node);
-                    next.push(below);
-                }
-            }
-            level = next;
-            depth += 1;
-        }
-        self.children.push(self.tokens.len() as u32);
     }
 
     /// Number of nodes, the root included.
