@@ -174,19 +174,11 @@ def command(
     """
     from lar.mining.mine import mine
     from lar.mining.one_machine import OneMachine
-    from lar.mining.taken_over import taken_over
-    from lar.mining.tool_schemas import read_tools
     from lar.vocabulary.vocabulary import LatentVocabulary
 
     before = LatentVocabulary.load(update) if update else None
     given = _given(options)
-    # What is wrong must not wait for the corpus.
-    taken = {} if before is None else taken_over(before, given)
-    checked = MiningOptions(**{**taken, **given, **({} if size is None else {"size": size})})
-    if "max_crossing" in given and checked.max_entropy is None:
-        raise OptionError("--max-crossing is for an entropy gate: it goes with --max-entropy")
-    if options["tools"]:
-        read_tools(options["tools"])
+    checked = _checked(given, size, before)  # what is wrong must not wait for the corpus
     check_output(output, VOCABULARY_FILE, overwrite=overwrite)
     check_tokenizer(inputs, tokenizer)
     check_fields(inputs, fields)
@@ -204,13 +196,7 @@ def command(
         backend = cluster or here
         vocabulary = mine(corpus, size, update=before, backend=backend, progress=progress, **given)
     check_latents(vocabulary)
-    most = vocabulary.mining["size"]
-    if vocabulary.size < most:
-        logger.warning(
-            "%d latents of %d: no other of the %s candidates saves units and fits engines"
-            " (a larger --size tries more)",
-            *(vocabulary.size, most, f"{vocabulary.mining['candidates']:,}"),
-        )
+    _warn_of_fewer(vocabulary)
     vocabulary.save(output)
     summary = _summary(vocabulary, output, time.perf_counter() - began)
     if as_json:
@@ -228,6 +214,31 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     if found.get("max_entropy") == "none":
         found["max_entropy"] = None
     return found
+
+
+def _checked(given: dict[str, Any], size: int | None, before: Any) -> MiningOptions:
+    """The options of the mining, with those that an update takes over from the vocabulary `before`."""
+    from lar.mining.taken_over import taken_over
+    from lar.mining.tool_schemas import read_tools
+
+    taken = {} if before is None else taken_over(before, given)
+    options = MiningOptions(**{**taken, **given, **({} if size is None else {"size": size})})
+    if "max_crossing" in given and options.max_entropy is None:
+        raise OptionError("--max-crossing is for an entropy gate: it goes with --max-entropy")
+    if given.get("tools"):
+        read_tools(given["tools"])
+    return options
+
+
+def _warn_of_fewer(vocabulary: Any) -> None:
+    """Log that there are fewer latents than were asked for."""
+    most = vocabulary.mining["size"]
+    if vocabulary.size < most:
+        logger.warning(
+            "%d latents of %d: no other of the %s candidates saves units and fits engines"
+            " (a larger --size tries more)",
+            *(vocabulary.size, most, f"{vocabulary.mining['candidates']:,}"),
+        )
 
 
 def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:

@@ -205,18 +205,46 @@ def evaluate(
         check_unseen(one.held_out, vocabulary.mined_tasks, "the vocabulary was mined on")
     of_mined_logs = all(_has_mined_side(one, vocabulary) for one in corpora.values())
     corpora = {name: one.held_out or one for name, one in corpora.items()}
+    result = _unmeasured(corpora, vocabulary)
+    selections = {name: one.select(result.measures) for name, one in corpora.items()}
+    used, used_anywhere = _measure_all(result, selections, vocabulary, backend, progress)
+    if not result.in_sample:
+        whole = counts_prompts(vocabulary)
+        base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
+        found = used_anywhere if whole else used
+        occurring = partial(
+            occurring_in, corpora=selections.values(), backend=backend or OneMachine(), prompts=whole
+        )
+        result.unused = unused_latents(vocabulary, found, base_tokens, len(result.tasks), occurring)
+    _warn_of(result, of_mined_logs)
+    return result
+
+
+def _unmeasured(corpora: Mapping[str, Corpus], vocabulary: LatentVocabulary) -> Evaluation:
+    """What an evaluation states before it has counted: the tasks that it measures, and what was mined."""
     tasks = {task for one in corpora.values() for task in one.tasks}
     seen = {task for task in tasks if vocabulary.has_seen(task)}
     measured = frozenset(tasks - seen or tasks)
     result = Evaluation(tasks=measured, seen_tasks=len(seen), in_sample=bool(tasks) and measured == seen)
     result.latents_digest = latents_digest(latent.tokens for latent in vocabulary.latents)
     result.mined_split = vocabulary.mining.get("split")
+    result.mined_reduction = mined_reduction(vocabulary)
     result.splits = {name: one.own_split for name, one in corpora.items()}
-    used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
-    selections = {name: one.select(result.measures) for name, one in corpora.items()}
+    return result
+
+
+def _measure_all(
+    result: Evaluation,
+    selections: Mapping[str, Corpus],
+    vocabulary: LatentVocabulary,
+    backend: Backend | None,
+    progress: Progress,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Add the counts to `result`; which of k latents the agent uses, and which anyone; bool (k) each."""
     tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: the corpora have no tokens")
+    used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
     measure = _Measure(vocabulary)
     for name, one in selections.items():
         result.per_corpus[name] = Counts()
@@ -228,17 +256,7 @@ def evaluate(
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
     result.latents_used = int(used.sum())
-    result.mined_reduction = mined_reduction(vocabulary)
-    if not result.in_sample:
-        whole = counts_prompts(vocabulary)
-        base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
-        found = used_anywhere if whole else used
-        occurring = partial(
-            occurring_in, corpora=selections.values(), backend=backend or OneMachine(), prompts=whole
-        )
-        result.unused = unused_latents(vocabulary, found, base_tokens, len(measured), occurring)
-    _warn_of(result, of_mined_logs)
-    return result
+    return used, used_anywhere
 
 
 def _has_mined_side(corpus: Corpus, vocabulary: LatentVocabulary) -> bool:
