@@ -11,7 +11,10 @@ from lar.corpus.manifest import Manifest
 from lar.errors import CorpusError
 from lar.mining.mine import mine
 from lar.scoring import store
+from lar.trajectories.schema import Trajectory
+from testing.conversations import agent, user
 from testing.corpora import build, contents, make_trajectories
+from testing.lossy_templates import LOSSY
 from testing.scores import TEACHER, score_with
 
 
@@ -95,3 +98,26 @@ def test_a_build_that_was_stopped_is_finished_as_the_present_version(tmp_path):
     assert build(tmp_path).manifest.format_version == 3
     for one, other in zip(Corpus.load(folder).shards(), build(tmp_path, "whole").shards(), strict=True):
         np.testing.assert_array_equal(one.tokens, other.tokens)
+
+
+def test_what_an_earlier_version_left_out_is_told_and_not_mixed(tmp_path, caplog):
+    turns = [user("a"), agent("1", reasoning_content="It is so."), user("b"), agent("2")]
+    runs = [Trajectory(f"r{number}", f"t{number}", turns) for number in range(40)]
+    folder = Corpus.build(runs, LOSSY["last thought"], tmp_path / "corpus", shard_tokens=500).path
+    as_version_1(Corpus.load(folder))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    loss = {
+        "kind": "reasoning of earlier turns",
+        "characters": 360,
+        "turns": 40,
+        "first": "r0",
+        "first_turn": 1,
+    }
+    manifest["unwritten"]["losses"] = [loss]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with caplog.at_level("WARNING", "lar"):
+        Corpus.build(runs, LOSSY["last thought"], folder, shard_tokens=500)
+    assert "an earlier version built it" in caplog.text
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
+    with pytest.raises(CorpusError, match="an earlier version began it, which left out reasoning"):
+        Corpus.build(runs, LOSSY["last thought"], folder, shard_tokens=500)

@@ -7,11 +7,14 @@ import pytest
 
 from lar.corpus import Corpus
 from lar.corpus.turns import count_turns
+from lar.evaluation.reduction import evaluate
 from lar.evaluation.reporting.example import example
+from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.turns import Turns
 from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage, usage
 from lar.mining.mine import mine
 from lar.trajectories.schema import Trajectory
+from lar.utils.progress import silent
 from testing.conversations import agent, call, result, user
 from testing.corpora import contents
 from testing.lossy_templates import LOSSY
@@ -88,6 +91,23 @@ def test_a_report_numbers_the_turns_of_a_run_and_shows_it_whole(corpus):
     shown = example({"": corpus}, mine(corpus, 4, min_support=2), frozenset(corpus.tasks))
     (asked_for,) = (trajectory for trajectory in runs() if trajectory.id == shown.run)
     assert shown.all_turns == sum(message["role"] == "assistant" for message in asked_for.messages)
+
+
+def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(corpus):
+    vocabulary = mine(corpus, 16, min_support=2)
+    found = usage(corpus, vocabulary)
+    total = evaluate(corpus, vocabulary).total
+    for tokens, read in ((found.base, total.context_base_tokens), (found.units, total.context_units)):
+        assert tokens.generated + tokens.prompt == read
+    measured = measure({"here": corpus}, vocabulary, silent, frozenset(corpus.tasks))
+    (prompt,) = measured.prompt.values()
+    assert (prompt.number, prompt.base, prompt.units) == (40, found.base.prompt, found.units.prompt)
+    (generated,) = measured.generated.values()
+    assert (generated.number, generated.base, generated.units) == (
+        40,
+        found.base.generated,
+        found.units.generated,
+    )
 
 
 def test_tables_have_the_rows_and_give_them_back(corpus, tmp_path):

@@ -62,7 +62,45 @@ def test_a_turn_of_weight_0_is_learnt_in_no_prefix():
     messages = [user("a"), agent("1", reasoning_content="Why?", weight=0), user("b"), agent("2")]
     found = prefixes(QWEN3, run(messages))
     assert learnt(found) == [["2<|im_end|>"]]
-    assert [loss.kind for loss in found.unwritten.losses] == ["reasoning of earlier turns"]
+    assert not found.unwritten.losses  # an engine has read it when it was written
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_turn_without_reasoning_is_learnt_beside_that_which_was_there(weight):
+    first = [user("a"), {**call(), "reasoning_content": "I look.", "weight": weight}, result("r"), agent("1")]
+    messages = [*first, user("b"), agent("2", reasoning_content="So.")]
+    found = prefixes(QWEN3, run(messages))
+    one, two = ["".join(span.text for span in spans) for spans in found.spans]
+    assert one == rendering(QWEN3, run(first)).text
+    assert "I look." in one
+    assert two == rendering(QWEN3, run(messages)).text
+    assert [texts[-1] for texts in learnt(found)] == ["1<|im_end|>", "<think>\nSo.\n</think>\n\n2<|im_end|>"]
+    assert len(learnt(found)[0]) == 1 + weight
+
+
+def test_reasoning_that_recurs_in_the_answer_is_restored():
+    answer = "The capital of France is Paris."
+    messages = [user("a"), agent(answer, reasoning_content="Paris"), user("b"), agent("2")]
+    found = prefixes(QWEN3, run(messages))
+    assert learnt(found) == [[f"<think>\nParis\n</think>\n\n{answer}<|im_end|>"], ["2<|im_end|>"]]
+    assert not found.unwritten.losses
+
+
+def test_long_runs_are_rendered_once_for_each_prefix(monkeypatch):
+    rendered = []
+
+    def counted(tokenizer, trajectory, end=None):
+        rendered.append(end)
+        return rendering(tokenizer, trajectory, end)
+
+    monkeypatch.setattr("lar.tokenizer.prefixes.rendering", counted)
+    turns = [[user(f"q{n}"), agent(f"a{n}", reasoning_content=f"I think of {n}.")] for n in range(30)]
+    messages = [message for turn in turns for message in turn]
+    assert len(prefixes(QWEN3, run(messages)).spans) == 30
+    assert len(rendered) == 1 + 30  # and whether the first that was looked for is in a longer one
+    rendered.clear()
+    assert len(prefixes(TOKENIZERS["chatml"], run(messages)).spans) == 1
+    assert len(rendered) == 3  # a template that never writes it is tried twice
 
 
 def test_what_follows_the_last_turn_is_left_out_where_it_drops_the_reasoning():
@@ -127,6 +165,36 @@ def test_each_turn_is_learnt_once_as_the_template_writes_it_at_that_time(templat
         assert len(holding) == (turn.get("weight") != 0)
         if holding and turn.get("reasoning_content"):
             assert (f"thought{number}x" in holding[0]) is could_hold(tokenizer, messages, end, number)
+
+
+@given(steps=steps)
+def test_the_text_before_a_turn_is_that_which_its_agent_read(steps):
+    # Between two turns is a message: with none, it is unclear which of them wrote the mark of reasoning.
+    spoken = [
+        (asks or not place or not steps[place - 1][2], *rest) for place, (asks, *rest) in enumerate(steps)
+    ]
+    messages = conversation(spoken)
+    found = prefixes(QWEN3, run(messages))
+    before = []
+    for spans in found.spans:
+        for place, span in enumerate(spans):
+            if span.agent:
+                before.append(without_blocks("".join(one.text for one in spans[:place])))
+    ends = [
+        place + 1
+        for place, message in enumerate(messages)
+        if message["role"] == "assistant" and message.get("weight") != 0
+    ]
+    read = []
+    for end in ends:
+        then = rendering(QWEN3, run(messages), end)
+        read.append(without_blocks(then.text[: then.borders[-1][0]]))
+    assert sorted(before) == sorted(read)  # a turn without reasoning may be learnt in a later row
+
+
+def without_blocks(text: str) -> str:
+    """Without the empty reasoning that Qwen3's template writes before a last turn without its own."""
+    return text.replace("<think>\n\n</think>\n\n", "")
 
 
 def check_texts(tokenizer: Tokenizer, messages: list[Message], found: Prefixes) -> None:

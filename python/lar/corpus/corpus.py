@@ -282,6 +282,11 @@ class Corpus:
             logger.warning("%d trajectories hold no text of the agent", silent_ones)
         for line in self.manifest.unwritten.lines():
             logger.warning("%s", line)
+        if self.manifest.lacks_prefixes(self.tokenizer):
+            logger.warning(
+                "%s: an earlier version built it, which left this reasoning out; build it in another folder",
+                self.path,
+            )
 
     @classmethod
     def load(cls, path: StrPath) -> "Corpus":

@@ -8,7 +8,7 @@ from typing import Any, Self
 from lar.corpus.selection import Split
 from lar.errors import CorpusError
 from lar.tokenizer.tokenizer import Tokenizer
-from lar.tokenizer.unwritten import Loss, Unwritten
+from lar.tokenizer.unwritten import REASONING, Loss, Unwritten
 from lar.utils.files import write_json
 from lar.utils.result_files import CORPUS_FILE
 
@@ -88,6 +88,13 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Replace the folder's `manifest.json` in one step, by one of this format version."""
         write_json(folder / CORPUS_FILE, {**asdict(self), "format_version": FORMAT_VERSION})
+
+    def lacks_prefixes(self, tokenizer: Tokenizer) -> bool:
+        """Whether an earlier version left out reasoning that prefixes of the runs may have now."""
+        templates = (tokenizer.template_for(tools=tools) or "" for tools in (False, True))
+        writes_reasoning = any("reasoning_content" in one or "</think>" in one for one in templates)
+        lost = {loss.kind for loss in self.unwritten.losses}
+        return self.format_version < FORMAT_VERSION and writes_reasoning and not lost.isdisjoint(REASONING)
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def runs_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) ->
     """
     rows: list[Row] = []
     for number, row in enumerate(_rows_of_table(table, tokenizer, names)):
-        if row.continues and not (rows and (row.id, row.task) == (rows[0].id, rows[0].task)):
+        if row.continues and not (rows and _same_run(row, rows[0])):
             raise CorpusError(f"row {number}: 'continues' is true, but the row before is of no same run")
         if rows and not row.continues:
             yield TableRun(tuple(rows))
@@ -127,6 +127,10 @@ def runs_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) ->
         rows.append(row)
     if rows:
         yield TableRun(tuple(rows))
+
+
+def _same_run(row: Row, first: Row) -> bool:
+    return (row.id, row.task, row.success) == (first.id, first.task, first.success)
 
 
 def _rows_of_table(table: pa.Table, tokenizer: Tokenizer, names: TableColumns) -> Iterator[Row]:
@@ -166,9 +170,9 @@ def _rows(batch: Any, first: int, tokenizer: Tokenizer, names: TableColumns) -> 
     outside = (tokens < 0) | (tokens >= tokenizer.base_size)
     _refuse(outside, tokens, offsets, first, f"is no id of the tokenizer (0 to {tokenizer.base_size - 1})")
     _refuse(action.astype(np.int64) >> 1 != 0, action, offsets, first, "in a mask is neither 0 nor 1")
-    ids = _texts(batch, "id", first) or [str(first + row) for row in range(batch.num_rows)]
     tasks = _texts(batch, names.task, first)
     success, continues = _truths(batch, "success"), _truths(batch, "continues")
+    ids = _texts(batch, "id", first) or _numbers(continues, first)
     bounds = offsets.tolist()
     tokens, action = tokens.astype(np.uint32), action.astype(np.bool_)
     for row in range(batch.num_rows):
@@ -176,6 +180,14 @@ def _rows(batch: Any, first: int, tokenizer: Tokenizer, names: TableColumns) -> 
         yield Row(
             ids[row], tasks[row], success[row], tokens[part], action[part], continues=bool(continues[row])
         )
+
+
+def _numbers(continues: Sequence[bool | None], first: int) -> list[str]:
+    """The names of runs without names: the number of their first row, of which `first` is the batch's."""
+    found = list[str]()
+    for row, is_same in enumerate(continues, start=first):
+        found.append(found[-1] if is_same and found else str(row))
+    return found
 
 
 def _flat(batch: Any, name: str, first: int) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -1,4 +1,4 @@
-"""The turns of an agent: what it writes in one go, between two texts that it reads."""
+"""The turns of an agent: what it writes in one go, between two texts that it reads; what it reads again."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,3 +24,20 @@ def count_turns(corpus: Corpus, backend: Backend | None = None) -> int:
 
 def _of_shard(shard: Shard) -> int:
     return len(turn_starts(shard.action, shard.offsets))
+
+
+def read_before(
+    ids: NDArray[np.uint32], offsets: NDArray[np.int64], continues: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of n ids are read already in the row before of the same run, which begins alike; bool (n).
+
+    ids: (n), tokens or units; row i of m is ids[offsets[i] : offsets[i + 1]]. continues: (m), see `Row`. A
+    prefix cache has these ids, and the agent wrote none of them in this row.
+    """
+    found = np.zeros(len(ids), np.bool_)
+    for row in np.flatnonzero(continues).tolist():
+        before, begin, end = offsets[row - 1 : row + 2].tolist()
+        length = min(begin - before, end - begin)
+        differ = ids[before : before + length] != ids[begin : begin + length]
+        found[begin : begin + (int(differ.argmax()) if differ.any() else length)] = True
+    return found

@@ -14,7 +14,7 @@ from lar.corpus import Corpus, Shard
 from lar.corpus.backend import Backend, map_shards
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.corpus.selection import Split
-from lar.corpus.turns import turn_starts
+from lar.corpus.turns import read_before, turn_starts
 from lar.errors import CorpusError
 from lar.evaluation.drift import (
     UnusedLatent,
@@ -255,6 +255,7 @@ def _measure_all(
             result.total += counts
             result.lossless &= lossless
             progress(result.total.context_base_tokens, tokens)
+    progress(tokens, tokens)  # with what rows of one run have in common
     result.latents_used = int(used.sum())
     return used, used_anywhere
 
@@ -316,13 +317,16 @@ class _Measure:
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = np.unique(form.units[form.units >= vocabulary.base_size])
         of_agent = np.isin(latents, form.units[form.action])
+        ends = np.searchsorted(form.starts, shard.offsets)
+        again = read_before(shard.tokens, shard.offsets, shard.continues).sum()
+        again_units = read_before(form.units, ends, shard.continues).sum()
         counts = Counts(
             trajectories=shard.num_runs,
             turns=len(turn_starts(shard.action, shard.offsets)),
             base_tokens=int(shard.action.sum()),
             units=int(form.action.sum()),
-            context_base_tokens=len(shard.tokens),
-            context_units=len(form.units),
+            context_base_tokens=len(shard.tokens) - int(again),
+            context_units=len(form.units) - int(again_units),
             text_level=self._comparison.of(shard, form),
         )
         return counts, latents - vocabulary.base_size, of_agent, _is_lossless(vocabulary, shard, form)

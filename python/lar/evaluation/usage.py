@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import map_shards
-from lar.corpus.turns import turn_starts
+from lar.corpus.turns import read_before, turn_starts
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -95,8 +95,9 @@ def base_tokens_by_task(corpus: Corpus) -> dict[str, Tokens]:
     found: defaultdict[str, Tokens] = defaultdict(Tokens)
     for shard in corpus.shards():
         offsets = shard.offsets.astype(np.int64)
-        rows = zip(shard.tasks, offsets[:-1], offsets[1:], _cached(shard.tokens, offsets, shard), strict=True)
-        for task, begin, end, cached in rows:
+        known = read_before(shard.tokens, offsets, shard.continues)
+        for task, begin, end in zip(shard.tasks, offsets[:-1], offsets[1:], strict=True):
+            cached = int(known[begin:end].sum())
             tokens, _ = _tokens(shard.action[begin:end], np.array([0, end - begin]), cached)
             found[task] += tokens
     return dict(found)
@@ -104,7 +105,8 @@ def base_tokens_by_task(corpus: Corpus) -> dict[str, Tokens]:
 
 def _base_of_shard(shard: Shard) -> Usage:
     offsets = shard.offsets.astype(np.int64)
-    base, turns = _tokens(shard.action, offsets, _cached(shard.tokens, offsets, shard).sum())
+    cached = int(read_before(shard.tokens, offsets, shard.continues).sum())
+    base, turns = _tokens(shard.action, offsets, cached)
     return Usage(shard.num_runs, turns, base, base)
 
 
@@ -112,28 +114,14 @@ def _of_shard(vocabulary: LatentVocabulary, shard: Shard) -> Usage:
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     ends = np.searchsorted(form.starts, shard.offsets)
     without = _base_of_shard(shard)
-    units, _ = _tokens(form.action, ends, _cached(form.units, ends, shard).sum())
+    units, _ = _tokens(form.action, ends, int(read_before(form.units, ends, shard.continues).sum()))
     return replace(without, units=units)
-
-
-def _cached(ids: NDArray[np.uint32], offsets: NDArray[np.int64], shard: Shard) -> NDArray[np.int64]:
-    """How many ids of each of m rows a prefix cache has of the row before, the same run's; int64 (m).
-
-    ids: (n), tokens or units, in which row i is ids[offsets[i] : offsets[i + 1]].
-    """
-    found = np.zeros(len(shard.continues), np.int64)
-    for row in np.flatnonzero(shard.continues).tolist():
-        before, begin, end = offsets[row - 1 : row + 2].tolist()
-        length = min(begin - before, end - begin)
-        differ = ids[before : before + length] != ids[begin : begin + length]
-        found[row] = differ.argmax() if differ.any() else length
-    return found
 
 
 def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64], cached: int = 0) -> tuple[Tokens, int]:
     """The tokens of conversations with `offsets` (m + 1), and the number of the agent's turns.
 
-    cached: see `_cached`, the sum over these conversations.
+    cached: the number of ids that are `read_before`.
     """
     turns = turn_starts(action, offsets)
     runs = np.searchsorted(offsets, turns, side="right") - 1

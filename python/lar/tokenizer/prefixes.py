@@ -3,17 +3,18 @@
 An agent writes each turn at the end of a conversation, with its reasoning. Many templates leave that out once
 the conversation goes on: Qwen3's when the user speaks again, others after each turn. A model that learnt such
 a turn from the rendered run would learn not to reason. So the turn is learnt from a prefix of the run that
-still has its reasoning.
+still has its reasoning, and so are the turns after it that were written while it was there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lar.errors import TokenizerError
 from lar.tokenizer.spans import Rendering, Span, rendering
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten, unwritten
-from lar.trajectories.schema import Trajectory
+from lar.trajectories.schema import Message, Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +39,81 @@ def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
     learned = [turn.get("weight") != 0 for turn in whole.turns]
     written = whole.written
     spans: list[list[Span]] = []
-    for prefix, found in _restoring(tokenizer, trajectory, whole, learned):
-        for turn in found:
-            learned[turn] = False
-            written[turn] = prefix.written[turn]
-        spans.append(prefix.spans([turn in found for turn in range(len(prefix.turns))]))
+    for prefix, group in _Search(tokenizer, trajectory, whole).restoring():
+        own = [turn in group and is_learned for turn, is_learned in enumerate(learned[: group.stop])]
+        if any(own):
+            spans.append(prefix.spans(own))
+        written[group.start : group.stop] = prefix.written[group.start :]
+        learned[group.start : group.stop] = [False] * len(group)
     spans.reverse()
     if any(learned) or not spans:
         spans.append(whole.spans(learned))
     return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect))
 
 
-def _restoring(
-    tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering, learned: Sequence[bool]
-) -> Iterator[tuple[Rendering, set[int]]]:
-    """Yield, the longest first, prefixes that hold more reasoning than the run, and of which turns."""
-    places = [place for place, message in enumerate(trajectory.messages) if message["role"] == "assistant"]
-    lacking = whole.lacking
-    wanted = {turn for turn, is_learned in enumerate(learned) if is_learned and lacking[turn]}
-    while wanted:
-        last = max(wanted)
-        wanted.remove(last)
+# A template that has left out the reasoning of so many turns of a form, each at the end of its prefix, never
+# writes it.
+_TRIED = 2
+
+
+class _Search:
+    """The prefixes of a run that hold reasoning which the rendered run lacks."""
+
+    def __init__(self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering) -> None:
+        self._tokenizer = tokenizer
+        self._trajectory = trajectory
+        self._lacking = [whole.lacks(turn) for turn in range(len(whole.turns))]
+        self._failed: Counter[tuple[bool, bool]] = Counter()  # turns, by their form
+        self._places = [
+            place for place, message in enumerate(trajectory.messages) if message["role"] == "assistant"
+        ]
+
+    def restoring(self) -> Iterator[tuple[Rendering, range]]:
+        """Yield, the longest first, prefixes and the turns that are to be learnt from each.
+
+        The turns of one are neighbours, up to its last, and no two prefixes share one.
+        """
+        wanted = [turn for turn, characters in enumerate(self._lacking) if characters]
+        before = len(self._places)  # the turns from here on have their prefix
+        while wanted:
+            first = last = wanted.pop()
+            found = self._longest(last, before)
+            if found is None:
+                continue
+            while wanted and self._holds(found, wanted[-1]):
+                first = wanted.pop()
+            before = first
+            yield found, range(first, len(found.turns))
+
+    def _longest(self, turn: int, before: int) -> Rendering | None:
+        """The longest prefix that ends with a turn below `before` and has the reasoning of `turn`."""
+        form = _form(self._trajectory.messages[self._places[turn]])
+        if self._failed[form] >= _TRIED:
+            return None
+        found, low, high = self._prefix(turn), turn, before - 1
+        if found is None or not self._holds(found, turn):
+            self._failed[form] += found is not None
+            return None
+        while low < high:  # one that ends at `low` has it, and longer ones may
+            middle = high if low == turn else (low + high + 1) // 2
+            prefix = self._prefix(middle)
+            if prefix is not None and self._holds(prefix, turn):
+                found, low = prefix, middle
+            else:
+                high = middle - 1
+        return found
+
+    def _prefix(self, turn: int) -> Rendering | None:
+        """The prefix that ends with a turn; None where the template refuses it."""
         try:
-            prefix = rendering(tokenizer, trajectory, places[last] + 1)
+            return rendering(self._tokenizer, self._trajectory, self._places[turn] + 1)
         except TokenizerError:
-            continue
-        found = {turn for turn in {*wanted, last} if turn <= last and prefix.lacking[turn] < lacking[turn]}
-        if last in found:
-            wanted -= found
-            yield prefix, found
+            return None
+
+    def _holds(self, prefix: Rendering, turn: int) -> bool:
+        return prefix.lacks(turn) < self._lacking[turn]
+
+
+def _form(turn: Message) -> tuple[bool, bool]:
+    """By what a template may tell whether to write a turn's reasoning."""
+    return bool(turn.get("reasoning_content")), bool(turn.get("tool_calls"))

@@ -39,11 +39,11 @@ class Rendering:
         """The text of each of the agent's turns."""
         return [self.text[slice(*border)] if border else "" for border in self.borders]
 
-    @property
-    def lacking(self) -> list[int]:
-        """The characters of each turn's reasoning that its text lacks."""
-        pairs = zip(self.turns, self.written, strict=True)
-        return [unwritten_reasoning(turn, text, self.dialect) for turn, text in pairs]
+    def lacks(self, turn: int) -> int:
+        """The characters of a turn's reasoning that its text lacks."""
+        border = self.borders[turn]
+        text = self.text[slice(*border)] if border else ""
+        return unwritten_reasoning(self.turns[turn], text, self.dialect)
 
     def spans(self, learned: Sequence[bool] | None = None) -> list[Span]:
         """The spans; turns that are not `learned` (None: those of weight 0) are the environment's."""

@@ -28,6 +28,8 @@ KINDS = {
     "calls after the first of a turn": "calls",
     "arguments of calls": "calls",
 }
+# The kinds that a prefix of the run may have (`lar.tokenizer.prefixes`).
+REASONING = frozenset({_EARLIER, _LAST, _WITHIN})
 # A shorter text can also be found by chance.
 _SHORTEST_PART = 16
 
@@ -122,11 +124,16 @@ def unwritten_reasoning(turn: Message, text: str, dialect: Dialect) -> int:
 def _lost_in(turn: Message, text: str, dialect: Dialect, *, is_last: bool) -> dict[str, int]:
     """How many characters of a turn its written text lacks, by kind."""
     calls = [_Call.of(call) for call in turn.get("tool_calls") or ()]
+    content = turn.get("content") or ""
     rest, lost_calls = _find_calls(calls, text, dialect.call_edges)
-    rest, lost_reasoning = _lost(turn.get("reasoning_content") or "", rest)
+    # Reasoning may recur in the answer, and is looked for before it.
+    answer = content.rpartition("</think>")[2].strip()
+    place = rest.rfind(answer) if answer else -1
+    before, after = (rest, "") if place < 0 else (rest[:place], rest[place:])
+    before, lost_reasoning = _lost(turn.get("reasoning_content") or "", before)
     return {
         _LAST if is_last else _EARLIER: lost_reasoning,
-        **_lost_content(turn.get("content") or "", rest, has_calls=bool(calls)),
+        **_lost_content(content, before + after, has_calls=bool(calls)),
         **lost_calls,
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
+from lar.corpus.turns import read_before
 from lar.evaluation.reporting.turns import Turns
 from lar.utils.progress import Progress
 from lar.vocabulary.latent import Latent
@@ -147,11 +148,14 @@ def _add_savings(
         counts = 1, int(base[turn]), int(units[turn])
         found.by_tool[turns.tools[turn]].add(*counts)
         found.by_turn[int(turns.numbers[turn])].add(*counts)
-    runs = int(measured.sum())
+    runs = int((measured & ~shard.continues).sum())
     found.generated[name].add(runs, int(base[chosen].sum()), int(units[chosen].sum()))
-    run_of_unit = np.searchsorted(shard.offsets, form.starts[:-1][~form.action], side="right") - 1
-    kept = np.repeat(measured, np.diff(shard.offsets)) & ~shard.action
-    found.prompt[name].add(runs, int(kept.sum()), int(measured[run_of_unit].sum()))
+    ends = np.searchsorted(form.starts, shard.offsets)
+    read = ~shard.action & ~read_before(shard.tokens, shard.offsets, shard.continues)
+    read_units = ~form.action & ~read_before(form.units, ends, shard.continues)
+    kept = np.repeat(measured, np.diff(shard.offsets)) & read
+    kept_units = np.repeat(measured, np.diff(ends)) & read_units
+    found.prompt[name].add(runs, int(kept.sum()), int(kept_units.sum()))
 
 
 def _add_uses(
