@@ -45,6 +45,10 @@ message = st.fixed_dictionaries(
         "tool_calls": st.lists(call, min_size=1, max_size=3),
     },
 )
+# Tools of other interfaces are read into OpenAI chat's form, also where a trajectory had them. Hypothesis draws
+# these words from the source.
+_OTHER_FORMS = {"name", "toolSpec", "functionDeclarations", "function_declarations"}
+tool = st.dictionaries(text, json_value, max_size=3).filter(lambda tool: not _OTHER_FORMS & tool.keys())
 trajectory = st.builds(
     Trajectory,
     id=name,
@@ -53,7 +57,7 @@ trajectory = st.builds(
     success=st.none() | st.booleans(),
     model=st.none() | name,
     source=st.none() | name,
-    tools=st.none() | st.lists(st.dictionaries(text, json_value, max_size=3), min_size=1, max_size=3),
+    tools=st.none() | st.lists(tool, min_size=1, max_size=3),
 )
 
 
