@@ -45,8 +45,8 @@ message = st.fixed_dictionaries(
         "tool_calls": st.lists(call, min_size=1, max_size=3),
     },
 )
-# Tools of other interfaces are read into OpenAI chat's form, also where a trajectory had them. Hypothesis draws
-# these words from the source.
+# Tools of other interfaces are read into OpenAI chat's form, also where a trajectory had them. Hypothesis
+# draws these words from the source.
 _OTHER_FORMS = {"name", "toolSpec", "functionDeclarations", "function_declarations"}
 tool = st.dictionaries(text, json_value, max_size=3).filter(lambda tool: not _OTHER_FORMS & tool.keys())
 trajectory = st.builds(
