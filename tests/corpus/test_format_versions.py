@@ -1,4 +1,4 @@
-"""Corpora of format version 1 are read, but not the scores in their shards."""
+"""Corpora of earlier format versions are read, but not the scores in the shards of version 1."""
 
 import json
 
@@ -32,11 +32,7 @@ def as_version_1(corpus, *, scored=()):
         batch = batch.drop_columns("continues")
         schema = pa.schema([*batch.schema, pa.field("entropy", kind), pa.field("logprob", kind)])
         table = pa.record_batch([*batch.columns, column, column], schema=schema.remove_metadata())
-        content = pa.BufferOutputStream()
-        with pa.ipc.new_file(content, table.schema) as out:
-            out.write_batch(table)
-        file.unlink()
-        file.write_bytes(content.getvalue())
+        replace_batch(file, table)
     manifest = json.loads((corpus.path / "manifest.json").read_text())
     manifest |= {"format_version": 1, "teacher": {"name": "old"} if scored else None}
     for part in manifest["parts"]:
@@ -46,9 +42,34 @@ def as_version_1(corpus, *, scored=()):
     return corpus.path
 
 
-def test_a_corpus_without_scores_is_read_as_it_is(tmp_path):
+def as_version_2(corpus):
+    """Rewrite a corpus as version 2 wrote it, in which each trajectory was one row."""
+    for part in corpus.manifest.parts:
+        file = corpus.path / part.file
+        with pa.memory_map(str(file)) as source:
+            batch = pa.ipc.open_file(source).get_batch(0)
+        replace_batch(file, batch.drop_columns("continues"))
+    manifest = json.loads((corpus.path / "manifest.json").read_text()) | {"format_version": 2}
+    for part in manifest["parts"]:
+        del part["rows"]
+    (corpus.path / "manifest.json").write_text(json.dumps(manifest))
+    return corpus.path
+
+
+def replace_batch(file, batch):
+    content = pa.BufferOutputStream()
+    with pa.ipc.new_file(content, batch.schema) as out:
+        out.write_batch(batch)
+    file.unlink()
+    file.write_bytes(content.getvalue())
+
+
+@pytest.mark.parametrize("as_before", [as_version_1, as_version_2])
+def test_a_corpus_without_scores_is_read_as_it_is(tmp_path, as_before):
     now = build(tmp_path, "now")
-    old = Corpus.load(as_version_1(build(tmp_path, "old")))
+    old = Corpus.load(as_before(build(tmp_path, "old")))
+    assert (len(old), old.num_trajectories) == (len(now), now.num_trajectories)
+    assert old.task_counts() == now.task_counts()
     assert old.teacher is None
     assert old.manifest.base_size == now.manifest.base_size
     assert old.num_action_tokens == now.num_action_tokens

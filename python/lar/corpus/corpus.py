@@ -261,20 +261,22 @@ class Corpus:
         )
 
     @classmethod
-    def _built(cls, inputs: Iterable[Any], tokenizer: Any, path: StrPath | None, **how: Any) -> "Corpus":
+    def _built(
+        cls, inputs: Iterable[Any], tokenizer: Tokenizer, path: StrPath | None, **how: Any
+    ) -> "Corpus":
         owner = _TemporaryFolder() if path is None else None
         folder = owner.path / "corpus" if owner else Path(path or "")
-        build_folder(inputs, Tokenizer.of(tokenizer), folder, **how)
+        build_folder(inputs, tokenizer, folder, **how)
         corpus = cls(folder, Manifest.read(folder), owner=owner)
         logger.info("%s", corpus)
-        corpus._warn_of_gaps()
+        corpus._warn_of_gaps(tokenizer)
         if owner is None and (warning := one_task(corpus.task_counts())):
             logger.warning("%s", warning)
         _ = corpus.held_out  # a split that leaves a side empty is an error here and not in a later stage
         return corpus
 
-    def _warn_of_gaps(self) -> None:
-        """Log what a build has left out, and trajectories without a token of the agent."""
+    def _warn_of_gaps(self, tokenizer: Tokenizer) -> None:
+        """Log what a build with `tokenizer` has left out, and rows without a token of the agent."""
         if self.manifest.left_out:
             first = self.manifest.left_out_examples[0]
             logger.warning("%d trajectories left out; the first: %s", self.manifest.left_out, first)
@@ -282,7 +284,7 @@ class Corpus:
             logger.warning("%d trajectories hold no text of the agent", silent_ones)
         for line in self.manifest.unwritten.lines():
             logger.warning("%s", line)
-        if self.manifest.lacks_prefixes(self.tokenizer):
+        if self.manifest.lacks_prefixes(tokenizer):
             logger.warning(
                 "%s: an earlier version built it, which left this reasoning out; build it in another folder",
                 self.path,

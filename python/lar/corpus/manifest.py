@@ -91,10 +91,11 @@ class Manifest:
 
     def lacks_prefixes(self, tokenizer: Tokenizer) -> bool:
         """Whether an earlier version left out reasoning that prefixes of the runs may have now."""
-        templates = (tokenizer.template_for(tools=tools) or "" for tools in (False, True))
-        writes_reasoning = any("reasoning_content" in one or "</think>" in one for one in templates)
         lost = {loss.kind for loss in self.unwritten.losses}
-        return self.format_version < FORMAT_VERSION and writes_reasoning and not lost.isdisjoint(REASONING)
+        if self.format_version == FORMAT_VERSION or lost.isdisjoint(REASONING):
+            return False
+        templates = (tokenizer.template_for(tools=tools) or "" for tools in (False, True))
+        return any("reasoning_content" in one or "</think>" in one for one in templates)
 
     def differences(self, other: "Manifest") -> list[str]:
         """Return the names of the settings in which a build of `other` would differ from this one."""

@@ -16,6 +16,10 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten, unwritten
 from lar.trajectories.schema import Message, Trajectory
 
+# A template that has left out the reasoning of so many turns of a form, each at the end of its prefix, never
+# writes it.
+_TRIED = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
@@ -49,11 +53,6 @@ def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
     if any(learned) or not spans:
         spans.append(whole.spans(learned))
     return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect))
-
-
-# A template that has left out the reasoning of so many turns of a form, each at the end of its prefix, never
-# writes it.
-_TRIED = 2
 
 
 class _Search:
