@@ -2,6 +2,8 @@
 
     python -m benches.importing --make 200 --data DATA log.jsonl     # writes a log of 200 MB of OpenAI chat
     python -m benches.importing --make 200 --calls --data DATA calls.jsonl     # with calls of tools
+    python -m benches.importing --make 40 --producer litellm --data DATA litellm.jsonl
+    python -m benches.importing --make 40 --producer claude_code --data DATA sessions    # a folder
     python -m benches.importing log.jsonl -o importing.json [--peer PYTHON] [--workers 1 2]
 
 `--peer` is a Python that has `datasets`. Each measurement is a process of its own: wall seconds, CPU seconds
@@ -15,13 +17,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from itertools import count, pairwise
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benches import entry
+from benches import entry, producers
 from lar.utils.files import write_json
 
 PEER = """
@@ -39,22 +42,34 @@ def make(data: Path, megabytes: int, target: Path, *, calls: bool = False) -> No
 
     With `calls`, replies that a user answers become calls of a tool, and the answers their results.
     """
-    lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(data.glob("*.jsonl.gz")))
-    records = [json.loads(line) for some in lines for line in some]
-    records = [record for record in records if all(map(_is_text, record["messages"]))]
+    records = [record for record in _records(data) if all(map(_is_text, record["messages"]))]
     written = 0
     with target.open("wb") as file:
-        for round_ in count():
-            for record in records:
-                changed = _changed(record, round_)
-                written += file.write(_line(_with_calls(changed) if calls else changed))
-                if written >= megabytes * 1_000_000:
-                    return
+        for record in _again_and_again(records):
+            written += file.write(_line(_with_calls(record) if calls else record))
+            if written >= megabytes * 1_000_000:
+                return
+
+
+def _records(data: Path) -> list[dict[str, Any]]:
+    lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(data.glob("*.jsonl.gz")))
+    return [json.loads(line) for some in lines for line in some]
+
+
+def _again_and_again(records: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records with an id and a first user message of their own, round after round."""
+    for round_ in count():
+        for record in records:
+            yield _changed(record, round_)
 
 
 def _is_text(message: dict[str, Any]) -> bool:
     """Whether a message has no calls: `datasets` refuses a file in which only some messages have a member."""
     return message.keys() == {"role", "content"}
+
+
+def _has_calls(run: dict[str, Any]) -> bool:
+    return any(message.get("tool_calls") for message in run["messages"])
 
 
 def _changed(record: dict[str, Any], round_: int) -> dict[str, Any]:
@@ -103,8 +118,8 @@ def measure(command: list[str]) -> dict[str, float]:
 
 def compare(log: Path, peer: str | None, workers: list[int], rounds: int) -> dict[str, Any]:
     """Medians of `rounds` alternating measurements of each way to read `log`."""
-    kind = KINDS[log.suffix]
-    size = log.stat().st_size / 1e6
+    files = log.glob("*") if log.is_dir() else [log]
+    size = sum(file.stat().st_size for file in files) / 1e6
     folder = Path(tempfile.mkdtemp(dir=log.parent))
     ways = {
         f"lar import --workers {number}": [
@@ -114,7 +129,7 @@ def compare(log: Path, peer: str | None, workers: list[int], rounds: int) -> dic
         for number in workers
     }
     if peer:
-        ways["datasets.load_dataset"] = [peer, "-c", PEER, str(log), kind]
+        ways["datasets.load_dataset"] = [peer, "-c", PEER, str(log), KINDS[log.suffix]]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     try:
         for _ in range(rounds):
@@ -135,7 +150,7 @@ def _medians(runs: list[dict[str, float]], size: float) -> dict[str, float]:
 def main() -> None:
     """Make a log, or measure one."""
     parser = entry.parser(__doc__)
-    parser.add_argument("log", type=Path, help=".jsonl or .parquet")
+    parser.add_argument("log", type=Path, help=".jsonl or .parquet, or a folder of sessions")
     parser.add_argument(
         "--make",
         type=entry.positive,
@@ -143,6 +158,11 @@ def main() -> None:
         help="write the log, of so many megabytes (default: measure the log)",
     )
     parser.add_argument("--calls", action="store_true", help="write a log with calls of tools")
+    parser.add_argument(
+        "--producer",
+        choices=[*producers.LINES, *producers.SESSIONS],
+        help="write the log as this program does, of runs with calls (default: plain OpenAI chat)",
+    )
     parser.add_argument("--data", type=Path, help="folder of *.jsonl.gz to make the log of (default: none)")
     parser.add_argument("--peer", help="a Python with `datasets` (default: no peer)")
     parser.add_argument(
@@ -157,11 +177,15 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="JSON file of the figures (default: printed alone)")
     options = parser.parse_args()
-    if options.log.suffix not in KINDS:
+    if options.log.suffix not in KINDS and (options.peer or not (options.producer or options.log.is_dir())):
         parser.error(f"{options.log}: the log must end in {' or '.join(KINDS)}")
     if options.make:
         if options.data is None:
             parser.error("--make needs --data")
+        if options.producer:
+            runs = _again_and_again([run for run in _records(options.data) if _has_calls(run)])
+            producers.write(runs, options.producer, options.make, options.log)
+            return
         make(options.data, options.make, options.log, calls=options.calls)
         return
     found = compare(options.log, options.peer, options.workers, options.rounds)

@@ -119,6 +119,7 @@ ARMS: dict[str, Arm] = {
     "lar-64-marginal-guarded": Arm(student="lar-64-marginal", agent=_guarded),
     "lar-64-paper": Arm(Latents(64), options={"loss": "paper"}),
     "lar-64-published": Arm(Latents(64, maker=by_next_word), options=LOSS),
+    "next-word-64": Arm(Latents(64, maker=by_next_word)),
     "bpe-64": Arm(Latents(64, maker=vocabularies.bpe)),
     "random-64": Arm(Latents(64, maker=vocabularies.random_for_mined)),
     "token-skip": Arm(data="skipped"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lar import _core
 from lar.errors import OptionError, TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories, spool, write_trajectories
-from lar.trajectories.blocks import Lines
+from lar.trajectories.blocks import Block, Lines
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import ROLES
 from lar.trajectories.draft import NO_KEYS
@@ -168,11 +168,11 @@ BLOCKS = st.lists(st.one_of(LINE, LINE, LINE, OTHER, damaged()), min_size=1, max
 def read(data, folder, *, short):
     """What a block gives, by the short way or without it."""
     source = Source(Path("some/log.jsonl"), "log.jsonl", len(data))
-    block = Lines(source, 0, len(data), 7, 5, len(data), data, by_place=False)
+    block = Block((Lines(source, 0, len(data), 7, 5, len(data), data, by_place=False),))
     options = Options("auto", NO_KEYS, False, None, "parquet", folder)
     with pytest.MonkeyPatch.context() as patch:
         if not short:
-            patch.setattr(spool, "_has_short_way", lambda *_: False)
+            patch.setattr(spool, "_plain_lines", lambda *_: None)
         try:
             found = read_block(options, block)
         except TrajectoryError as error:

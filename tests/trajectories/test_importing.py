@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from lar._core import count_lines
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
+from lar.trajectories.blocks import Whole, in_blocks
 from lar.trajectories.dialects.messages import normalize_message, plain_messages
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import Source
@@ -48,10 +49,11 @@ def rich(number):
     ]
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Blocks and groups so small that a few records fill several."""
+@pytest.fixture(params=[0, 5000], ids=["apart", "together"])
+def small_blocks(monkeypatch, request):
+    """Blocks and groups so small that a few records fill several; small pieces are apart, or together."""
     monkeypatch.setattr(blocks, "BLOCK", 2000)
+    monkeypatch.setattr(blocks, "TOGETHER", request.param)
     monkeypatch.setattr(blocks, "SMALL_PACKED", 500)
     monkeypatch.setattr("lar.trajectories.layouts.parquet.RANGE_BYTES", 1000)
     monkeypatch.setattr("lar.trajectories.write.GROUP_TRAJECTORIES", 7)
@@ -97,6 +99,19 @@ def serial(logs, output):
     report = Report()
     write_trajectories(read_trajectories(logs, report=report), output)
     return output.read_bytes(), report
+
+
+@given(st.lists(st.integers(0, 2 * blocks.TOGETHER)))
+def test_small_pieces_in_a_row_make_a_block(sizes):
+    sources = [Source(Path(f"{n}.jsonl"), f"{n}.jsonl", size) for n, size in enumerate(sizes)]
+    pieces = [Whole(source, 0) for source in sources]
+    found = list(in_blocks(pieces))
+    assert [piece for block in found for piece in block.pieces] == pieces
+    held = [sum(piece.source.size for piece in block.pieces) for block in found]
+    assert all(
+        size <= blocks.TOGETHER or len(block.pieces) == 1 for size, block in zip(held, found, strict=True)
+    )
+    assert all(a + b.pieces[0].source.size > blocks.TOGETHER for a, b in zip(held, found[1:], strict=False))
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -13,7 +13,6 @@ from typing import Any
 
 from lar.cli.common import note
 from lar.cli.fields import NO_FIELDS, Fields
-from lar.cli.pairs import are_a_pair, earlier_arm
 from lar.corpus import Corpus
 from lar.corpus.manifest import Manifest
 from lar.corpus.selection import HOLD_OUT, Split
@@ -206,6 +205,8 @@ def _corpus_command(
 
 def _arm_beside(output: Path, *, control: bool) -> Path | None:
     """The student beside a control, or the control beside a student, that it belongs to; None without one."""
+    from lar.cli.pairs import are_a_pair  # here: it needs the options, which take long to import
+
     own = _record(output)
     for folder in entries(output.parent):
         record = _record(folder)
@@ -220,6 +221,8 @@ def _arm_beside(output: Path, *, control: bool) -> Path | None:
 
 def _start_of_control(student: Path) -> Command:
     """The flags by which a control starts as `student` did: from the control of the earlier student."""
+    from lar.cli.pairs import earlier_arm
+
     earlier = earlier_arm(_record(student))
     if earlier is None:
         return ()

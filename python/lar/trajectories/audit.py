@@ -57,6 +57,7 @@ _CALLS = frozenset(
 _CALL_TYPES = ("_call", "tool_use", "tool-call", "toolCall", "_approval_request")
 _NAMES = ("name", "tool_name", "toolName")
 _ARGUMENTS = ("arguments", "args", "input", "parameters", "action")
+_CONTAINERS = (dict, list)
 _NUMBER = re.compile(r"\d+")
 _HALVES = " (half a character)"  # behind the path of a text in which U+FFFD stands for these
 # An image and the like in a URL; server-sent text, and its lines without a text.
@@ -68,13 +69,9 @@ _Path = tuple[str, ...]
 
 def left_out_of_each(values: Iterable[Any], trajectories: Iterable[Trajectory]) -> Iterator[dict[str, int]]:
     """Yield what `left_out` gives for each of several raw records, which the `trajectories` are made of."""
-    held = Held(trajectories)
+    audit = _Audit(Held(trajectories))
     for value in values:
-        counts: dict[str, int] = {}
-        for path, characters in _missing(value, (), held, is_own=None):
-            name = _name(path)
-            counts[name] = counts.get(name, 0) + characters
-        yield counts
+        yield audit.left_out(value)
 
 
 def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
@@ -85,57 +82,100 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
     characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
-    (counts,) = left_out_of_each([value], trajectories)
-    return counts
+    return _Audit(Held(trajectories)).left_out(value)
 
 
-def _missing(value: Any, path: _Path, held: Held, *, is_own: bool | None) -> Iterator[tuple[_Path, int]]:
-    """What is missing of a value.
+class _Audit:
+    """Walks through raw records and counts what is missing in the trajectories that are made of them.
 
-    Whether it `is_own`, the agent's, is None where nothing around it says so.
+    Whether a value `is_own`, the agent's, is None where nothing around it says so.
     """
-    if isinstance(value, dict):
-        if id(value) not in held.objects:
-            yield from _missing_of_object(value, path, held, is_own=is_own)
-    elif isinstance(value, list):
-        if id(value) not in held.objects:
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._counts: dict[str, int] = {}
+        self._names: dict[_Path, str] = {}
+        # What is missing of texts without others in them. A log says the same again and again.
+        self._known: dict[tuple[str, bool | None, bool], int] = {}
+
+    def left_out(self, value: Any) -> dict[str, int]:
+        """The texts that are missing: {path: characters}."""
+        self._counts = {}
+        self._value(value, (), is_own=None)
+        return self._counts
+
+    def _miss(self, path: _Path, characters: int) -> None:
+        if characters:
+            name = self._names.get(path) or self._names.setdefault(path, _name(path))
+            self._counts[name] = self._counts.get(name, 0) + characters
+
+    def _value(self, value: Any, path: _Path, *, is_own: bool | None) -> None:
+        if isinstance(value, str):
+            if value:
+                self._text(value, path, is_own=is_own)
+        elif isinstance(value, dict):
+            if id(value) not in self._held.objects:
+                self._object(value, path, is_own=is_own)
+        elif isinstance(value, list) and id(value) not in self._held.objects:
+            inside = (*path, "[]")
             for item in value:
-                yield from _missing(item, (*path, "[]"), held, is_own=is_own)
-    elif isinstance(value, str) and value:
-        texts = held.own if is_own and _is_said(path) else held.all
+                self._value(item, inside, is_own=is_own)
+
+    def _object(self, value: dict[Any, Any], path: _Path, *, is_own: bool | None) -> None:
+        is_own = _is_agents(value, is_own=is_own)
+        exact = (self._held.own if is_own else self._held.all).exact
+        if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in exact:
+            return
+        if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
+            self._value(value["value"], (*path, value["key"]), is_own=is_own)
+            return
+        if is_own is not False and _is_call(value, path):
+            self._call(value, path)
+        for key, item in value.items():
+            owner = True if is_own is None and _is_reply(key, value, path) else is_own
+            if isinstance(item, str):
+                if _is_label(key, item) or (owner is is_own and item in exact):
+                    continue
+            elif not isinstance(item, _CONTAINERS):
+                continue
+            self._value(item, (*path, str(key)), is_own=owner)
+
+    def _text(self, value: str, path: _Path, *, is_own: bool | None) -> None:
+        is_said = bool(is_own) and _is_said(path)
+        known = self._known.get((value, is_own, is_said))
+        if known is not None:
+            self._miss(path, known)
+            return
+        texts = self._held.own if is_said else self._held.all
         if texts.holds(value) or _STAMP.fullmatch(value) or is_marker(value):
             return
         if is_own and _MEDIUM.match(value):  # elsewhere a word stands for it, which is counted apart
-            yield path, len(value)
+            self._miss(path, len(value))
             return
         whole = repaired(value)
-        if whole is not value and texts.missing(whole) < len(whole):
-            yield (*path, _HALVES), sum(map(str.__ne__, whole, value))
+        is_broken = whole is not value
+        if is_broken and texts.missing(whole) < len(whole):
+            self._miss((*path, _HALVES), sum(map(str.__ne__, whole, value)))
             value = whole
         inner = _opened(value)
         if inner is not value:
-            yield from _missing(inner, (*path, "(json)"), held, is_own=is_own)
-        elif characters := texts.missing(value):
-            yield path, characters
+            self._value(inner, (*path, "(json)"), is_own=is_own)
+            return
+        missing = texts.missing(value)
+        if not is_broken:
+            self._known[value, is_own, is_said] = missing
+        self._miss(path, missing)
 
-
-def _missing_of_object(
-    value: dict[Any, Any], path: _Path, held: Held, *, is_own: bool | None
-) -> Iterator[tuple[_Path, int]]:
-    is_own = _is_agents(value, is_own=is_own)
-    texts = held.own if is_own else held.all
-    if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in texts.exact:
-        return
-    if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
-        yield from _missing(value["value"], (*path, value["key"]), held, is_own=is_own)
-        return
-    if is_own is not False and _is_call(value, _member(path)):
-        yield from _missing_of_call(value, path, held)
-    for key, item in value.items():
-        if isinstance(item, dict | list) or (isinstance(item, str) and not _is_label(key, item)):
-            is_reply = key in _REPLIES or (key in _ANSWERS and not path and any(map(value.get, _ASKED)))
-            owner = True if is_own is None and is_reply else is_own
-            yield from _missing(item, (*path, str(key)), held, is_own=owner)
+    def _call(self, value: dict[Any, Any], path: _Path) -> None:
+        """Count what is missing of a call's name and of the numbers in it; texts are looked up as others."""
+        function = value.get("function")
+        if isinstance(function, dict):
+            value, path = function, (*path, "function")
+        name = next((key for key in _NAMES if isinstance(value.get(key), str)), None)
+        arguments = next((key for key in _ARGUMENTS if value.get(key)), "arguments")
+        named, numbers = self._held.missing_call(None if name is None else value[name], value.get(arguments))
+        self._miss((*path, str(name)), named)
+        self._miss((*path, arguments), numbers)
 
 
 def _is_agents(value: dict[Any, Any], *, is_own: bool | None) -> bool | None:
@@ -154,23 +194,14 @@ def _is_agents(value: dict[Any, Any], *, is_own: bool | None) -> bool | None:
     return is_own if isinstance(value.get("name"), str) else True
 
 
-def _is_call(value: dict[Any, Any], member: str) -> bool:
+def _is_reply(key: Any, value: dict[Any, Any], path: _Path) -> bool:
+    """Whether a member of `value` is the agent's reply, whatever it says itself."""
+    return key in _REPLIES or (key in _ANSWERS and not path and any(map(value.get, _ASKED)))
+
+
+def _is_call(value: dict[Any, Any], path: _Path) -> bool:
     kind = value.get("type")
-    return member in _CALLS or (isinstance(kind, str) and kind.endswith(_CALL_TYPES))
-
-
-def _missing_of_call(value: dict[Any, Any], path: _Path, held: Held) -> Iterator[tuple[_Path, int]]:
-    """What is missing of a call's name and of the numbers in its arguments; texts are looked up as others."""
-    function = value.get("function")
-    if isinstance(function, dict):
-        value, path = function, (*path, "function")
-    name = next((key for key in _NAMES if isinstance(value.get(key), str)), None)
-    arguments = next((key for key in _ARGUMENTS if value.get(key)), "arguments")
-    named, numbers = held.missing_call(None if name is None else value[name], value.get(arguments))
-    if named:
-        yield (*path, str(name)), named
-    if numbers:
-        yield (*path, arguments), numbers
+    return (isinstance(kind, str) and kind.endswith(_CALL_TYPES)) or _member(path) in _CALLS
 
 
 def _is_said(path: _Path) -> bool:

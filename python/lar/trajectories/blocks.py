@@ -1,12 +1,14 @@
-"""Files -> blocks of work for the processes of an import: whole lines, row groups, or a file as a whole.
+"""Files -> blocks of work for the processes of an import.
 
-How files are cut depends on them alone and not on the number of processes. Blocks need no order among
-themselves; what they give is put together in the order of the blocks.
+A file is cut into pieces: whole lines, row groups, or the file as a whole. A block is a piece, or small ones
+in a row, such as the files of a folder of sessions. How files are cut depends on them alone and not on the
+number of processes. Blocks need no order among themselves; what they give is put together in the order of the
+blocks.
 """
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from lar.trajectories.layouts.records import are_separate_lines, are_separate_ro
 from lar.trajectories.problems import Problem
 
 BLOCK = 4 << 20  # bytes of lines
+TOGETHER = 1 << 20  # bytes of small pieces that make a block
 SMALL_PACKED = 16 << 20  # a compressed file of fewer bytes is unpacked where it is read
 
 
@@ -89,62 +92,93 @@ class Trouble:
     done: int
 
 
-Block = Lines | Rows | Whole | Trouble
+Piece = Lines | Rows | Whole | Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Pieces that one process reads, in order; there is at least one."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def done(self) -> int:
+        """How many of the stored bytes are read with this block."""
+        return self.pieces[-1].done
 
 
 def is_small(block: Block) -> bool:
     """Whether a block is read in less time than a process takes to start."""
-    if isinstance(block, Trouble):
-        return True
-    return (block.size if isinstance(block, Lines) else block.source.size) <= 2 * BLOCK
+    return sum(map(_size, block.pieces)) <= 2 * BLOCK
 
 
-def blocks_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
+def in_blocks(pieces: Iterable[Piece]) -> Iterator[Block]:
+    """Put pieces in a row together, as long as they are small."""
+    waiting: list[Piece] = []
+    held = 0
+    for piece in pieces:
+        if waiting and held + _size(piece) > TOGETHER:
+            yield Block(tuple(waiting))
+            waiting, held = [], 0
+        waiting.append(piece)
+        held += _size(piece)
+    if waiting:
+        yield Block(tuple(waiting))
+
+
+def _size(piece: Piece) -> int:
+    """The bytes of a piece, or of the file that it is from."""
+    if isinstance(piece, Trouble):
+        return 0
+    return piece.size if isinstance(piece, Lines) else piece.source.size
+
+
+def pieces_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Piece]:
     """Cut a file; `forced` is the format of all records. Copies of piped files are made in `folder`."""
     if source.note is not None:
         yield Whole(source, source.size)  # counted where it would be read
         return
     try:
         with open_source(source) as opened:
-            yield from _blocks(source, opened, forced, folder)
+            yield from _pieces(source, opened, forced, folder)
     except BrokenDataError as error:
         yield Trouble(Problem(source.place, f"broken compressed data: {error}", record=1), source.size)
 
 
-def _blocks(source: Source, opened: Opened, forced: Format | None, folder: Path) -> Iterator[Block]:
+def _pieces(source: Source, opened: Opened, forced: Format | None, folder: Path) -> Iterator[Piece]:
     plain = source.reopens and not opened.packed
     if plain and source.member is None and _is_zip(source, opened):
-        yield from _zip_blocks(source, forced, folder)
+        yield from _zip_pieces(source, forced, folder)
     elif plain and source.member is None and opened.head.startswith(PARQUET):
-        yield from _row_blocks(source, opened, forced)
+        yield from _row_pieces(source, opened, forced)
     elif source.reopens and (opened.packed or source.member) and source.size <= SMALL_PACKED:
         yield Whole(source, source.size)
     elif are_separate_lines(source, opened, forced):
-        yield from _line_blocks(source, opened, by_place=source.on_disk and not opened.packed)
+        yield from _line_pieces(source, opened, by_place=source.on_disk and not opened.packed)
     elif source.reopens:
         yield Whole(source, source.size)
     else:
-        yield from blocks_of(_copied(source, opened, folder), forced, folder)
+        yield from pieces_of(_copied(source, opened, folder), forced, folder)
 
 
 def _is_zip(source: Source, opened: Opened) -> bool:
     return opened.is_archive and has_archive_name(source)
 
 
-def _zip_blocks(source: Source, forced: Format | None, folder: Path) -> Iterator[Block]:
+def _zip_pieces(source: Source, forced: Format | None, folder: Path) -> Iterator[Piece]:
     members, broken = zip_members(source)
     if samples_of(members) is not None:  # they belong together
         yield Whole(source, source.size)
         return
     for member in members:
-        yield from blocks_of(member, forced, folder)
+        yield from pieces_of(member, forced, folder)
     if broken is not None:
         yield Trouble(Problem(source.place, broken), 0)
     elif not members:
         yield Trouble(Problem(source.place, "the archive holds no file"), 0)
 
 
-def _row_blocks(source: Source, opened: Opened, forced: Format | None) -> Iterator[Block]:
+def _row_pieces(source: Source, opened: Opened, forced: Format | None) -> Iterator[Piece]:
     file = source.path if isinstance(source.path, Path) else opened.stream
     if not are_separate_rows(file, forced):
         yield Whole(source, source.size)
@@ -160,7 +194,7 @@ def _row_blocks(source: Source, opened: Opened, forced: Format | None) -> Iterat
         first += rows
 
 
-def _line_blocks(source: Source, opened: Opened, *, by_place: bool) -> Iterator[Block]:
+def _line_pieces(source: Source, opened: Opened, *, by_place: bool) -> Iterator[Piece]:
     stream = Breakable(opened.stream)
     start, line, number = 0, 1, 1
     rest = b""

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from lar.trajectories import buffers
-from lar.trajectories.blocks import Block, Lines, Rows, Trouble, Whole
+from lar.trajectories.blocks import Block, Lines, Piece, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import is_own, is_utf8
 from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.groups import characters_of, grouped
+from lar.trajectories.inputs.files import Source
 from lar.trajectories.layouts import json_stream, parquet
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, each_record
@@ -90,27 +92,39 @@ class _Part:
 
 
 def _parts(options: Options, reader: Reader, block: Block) -> Iterator[_Part]:
-    if isinstance(block, Lines) and _has_short_way(options, block):
-        lines = ChatLines(block.read(), block.source.label, block.first_line, block.first_number)
-        if len(lines):
-            yield _mixed(reader, block, lines)
-            return
     encoding = encoding_of(options.kind)
-    for group in grouped(_items(reader, block), GROUP_TRAJECTORIES, GROUP_CHARACTERS, _length):
+    waiting: list[Piece] = []
+    for piece in block.pieces:
+        if isinstance(piece, Lines) and (lines := _plain_lines(options, piece)) is not None:
+            yield from _encoded(reader, waiting, encoding)
+            waiting = []
+            yield _mixed(reader, piece.source, lines)
+        else:
+            waiting.append(piece)
+    yield from _encoded(reader, waiting, encoding)
+
+
+def _encoded(reader: Reader, pieces: list[Piece], encoding: Encoding) -> Iterator[_Part]:
+    """The trajectories of pieces, whose records all go through Python."""
+    items = chain.from_iterable(_items(reader, piece) for piece in pieces)
+    for group in grouped(items, GROUP_TRAJECTORIES, GROUP_CHARACTERS, _length):
         yield _part(group, encoding)
 
 
-def _has_short_way(options: Options, block: Lines) -> bool:
-    """Whether plain lines need no more than their columns."""
+def _plain_lines(options: Options, piece: Lines) -> ChatLines | None:
+    """The lines of a piece if some are plain, which need no more than their columns."""
     is_simple = options.format == "auto" and options.keys == NO_KEYS and options.redact is None
-    return is_simple and options.kind == "parquet" and is_utf8(block.source.label)
+    if not (is_simple and options.kind == "parquet" and is_utf8(piece.source.label)):
+        return None
+    lines = ChatLines(piece.read(), piece.source.label, piece.first_line, piece.first_number)
+    return lines if len(lines) else None
 
 
-def _mixed(reader: Reader, block: Lines, lines: ChatLines) -> _Part:
+def _mixed(reader: Reader, source: Source, lines: ChatLines) -> _Part:
     """The trajectories of lines of which some are plain, in the order of the lines."""
-    items = list(reader.records(each_record(_other_records(reader, lines), None), block.source))
+    items = list(reader.records(each_record(_other_records(reader, lines), None), source))
     lines.count(reader.report)
-    plain = _plain_part(lines, block)
+    plain = _plain_part(lines, source)
     if not items:
         return plain
     others = _part(items, encoding_of("parquet"))
@@ -130,8 +144,8 @@ def _other_records(reader: Reader, lines: ChatLines) -> Iterator[Record | Broken
         yield from json_stream.read_line(data, line, number)
 
 
-def _plain_part(lines: ChatLines, block: Lines) -> _Part:
-    places = places_of(block.source.place, lines.numbers.tolist(), lines.lines.tolist())
+def _plain_part(lines: ChatLines, source: Source) -> _Part:
+    places = places_of(source.place, lines.numbers.tolist(), lines.lines.tolist())
     extra = (
         buffers.texts(places),
         lines.tasks,
@@ -190,25 +204,25 @@ def _without_gc() -> Iterator[None]:
             gc.enable()
 
 
-def _items(reader: Reader, block: Block) -> Iterator[Item]:
-    if isinstance(block, Trouble):
-        reader.note(block.problem)
-    elif isinstance(block, Whole):
-        yield from (item for item, _ in reader.read(block.source))
+def _items(reader: Reader, piece: Piece) -> Iterator[Item]:
+    if isinstance(piece, Trouble):
+        reader.note(piece.problem)
+    elif isinstance(piece, Whole):
+        yield from (item for item, _ in reader.read(piece.source))
     else:
-        yield from reader.records(_records(reader, block), block.source)
+        yield from reader.records(_records(reader, piece), piece.source)
 
 
-def _records(reader: Reader, block: Lines | Rows) -> Records:
-    if isinstance(block, Rows):
-        source = block.source
+def _records(reader: Reader, piece: Lines | Rows) -> Records:
+    if isinstance(piece, Rows):
+        source = piece.source
         if isinstance(source.path, Path):
-            yield from parquet.read_rows(source.path, block.groups, block.first_number)
+            yield from parquet.read_rows(source.path, piece.groups, piece.first_number)
         else:
             with source.open() as file:
-                yield from parquet.read_rows(file, block.groups, block.first_number)
+                yield from parquet.read_rows(file, piece.groups, piece.first_number)
         return
-    lines = json_stream.read_lines(io.BytesIO(block.read()), block.first_line, block.first_number)
+    lines = json_stream.read_lines(io.BytesIO(piece.read()), piece.first_line, piece.first_number)
     yield from each_record(lines, reader.forced)
 
 
