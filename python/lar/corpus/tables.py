@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lar.corpus.encoding import Encoded
@@ -192,6 +191,8 @@ def _numbers(continues: Sequence[bool | None], first: int) -> list[str]:
 
 def _flat(batch: Any, name: str, first: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The values of a column of lists, end to end, and the offsets of the lists (rows + 1)."""
+    import pyarrow.compute as pc  # here: it takes as long to import as the rest of pyarrow
+
     column = batch.column(name)
     if not (_is_list(column.type) and _is_whole(column.type.value_type)):
         raise CorpusError(f"column {name!r} holds {column.type}, not lists of integers or truth values")
