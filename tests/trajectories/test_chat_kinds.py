@@ -376,3 +376,21 @@ def test_an_outcome_as_text_is_the_outcome(value, written):
 
 def test_ids_may_be_numbers():
     assert read_all({"messages": [USER, SAID], "id": 7})[0].id == "7"
+
+
+@pytest.mark.parametrize("name", ["status", "status_code", "statusCode", "http_status", "response_status"])
+@pytest.mark.parametrize("key", ["response", "output", "completion"])
+def test_the_text_of_an_http_error_is_no_reply(name: str, key: str) -> None:
+    good = {"request": {"messages": [USER]}, "response": SAID, name: 200}
+    bad = {"request": {"messages": [USER]}, key: "503 Service Unavailable", name: 503}
+    report = Report()
+    [found] = read_trajectories([bad, good], report=report)
+    assert found.messages == [USER, SAID]
+    assert (report.without_content, report.first_without_content) == (1, "given, record 1")
+
+
+@pytest.mark.parametrize("status", [200, 399, 600, "503", None, 0])
+def test_a_text_beside_another_status_is_a_reply(status: Any) -> None:
+    record = {"request": {"messages": [USER]}, "response": "Twelve.", "status": status}
+    [found] = read_trajectories([record], report=Report())
+    assert found.messages == [USER, SAID]

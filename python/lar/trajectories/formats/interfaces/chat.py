@@ -51,6 +51,7 @@ _TURNS = re.compile(
     r"|<\|(?:system|user|assistant|observation|start)\|>|<\uff5c(?:User|Assistant)\uff5c>"
 )
 _THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_STATUSES = ("status", "status_code", "statusCode", "http_status", "response_status")
 _UNLIKELY = 20  # characters that two turns do not both end with by chance
 _ENDS = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
 
@@ -124,6 +125,13 @@ def _said(value: dict[str, Any], history: list[Any]) -> list[Any]:
     if len(reply) > len(history) and reply[: len(history)] == history:
         return reply[len(history) :]
     return reply
+
+
+def _is_error(reply: list[Any], value: dict[str, Any]) -> bool:
+    """Whether a reply is the text of an HTTP error, by the status beside it: no model wrote that."""
+    is_text = any(value.get(key) == reply[0].get("content") for key in REPLIES)
+    statuses = [value[key] for key in _STATUSES if isinstance(value.get(key), int)]
+    return len(reply) == 1 and is_text and any(400 <= status < 600 for status in statuses)
 
 
 def _is_agents(message: Any) -> bool:
@@ -225,6 +233,8 @@ def _read(record: Record) -> list[Draft]:
     if not isinstance(value, dict):
         return [Draft(normalize_messages(history))]
     reply = _said(value, history)
+    if reply and _is_error(reply, value):
+        return [no_content()]
     if reply and history and _is_agents(history[-1]):
         is_whole = inner is value and _is_reference(reply, value)
         history, reply = (history, []) if is_whole else _continued(history, reply)
