@@ -104,14 +104,14 @@ def serial(logs, output):
 @given(st.lists(st.integers(0, 2 * blocks.TOGETHER)))
 def test_small_pieces_in_a_row_make_a_block(sizes):
     sources = [Source(Path(f"{n}.jsonl"), f"{n}.jsonl", size) for n, size in enumerate(sizes)]
-    pieces = [Whole(source, 0) for source in sources]
-    found = list(in_blocks(pieces))
-    assert [piece for block in found for piece in block.pieces] == pieces
-    held = [sum(piece.source.size for piece in block.pieces) for block in found]
+    parts = [Whole(source, 0) for source in sources]
+    found = list(in_blocks(parts))
+    assert [part for block in found for part in block.parts] == parts
+    held = [sum(piece.source.size for piece in block.parts) for block in found]
     assert all(
-        size <= blocks.TOGETHER or len(block.pieces) == 1 for size, block in zip(held, found, strict=True)
+        size <= blocks.TOGETHER or len(block.parts) == 1 for size, block in zip(held, found, strict=True)
     )
-    assert all(a + b.pieces[0].source.size > blocks.TOGETHER for a, b in zip(held, found[1:], strict=False))
+    assert all(a + b.parts[0].source.size > blocks.TOGETHER for a, b in zip(held, found[1:], strict=False))
 
 
 @pytest.mark.usefixtures("small_blocks")

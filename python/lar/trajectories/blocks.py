@@ -96,41 +96,65 @@ Piece = Lines | Rows | Whole | Trouble
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Pieces that one process reads, in order; there is at least one."""
+class Uncut:
+    """A small file, which the process that reads it cuts."""
 
-    pieces: tuple[Piece, ...]
+    source: Source
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Pieces and small files that one process reads, in order; there is at least one."""
+
+    parts: tuple[Piece | Uncut, ...]
 
     @property
     def done(self) -> int:
         """How many of the stored bytes are read with this block."""
-        return self.pieces[-1].done
+        return self.parts[-1].done
+
+    def pieces(self, forced: Format | None, folder: Path) -> Iterator[Piece]:
+        """The pieces, with those of the small files: see `pieces_of`."""
+        for part in self.parts:
+            if isinstance(part, Uncut):
+                yield from pieces_of(part.source, forced, folder)
+            else:
+                yield part
 
 
 def is_small(block: Block) -> bool:
     """Whether a block is read in less time than a process takes to start."""
-    return sum(map(_size, block.pieces)) <= 2 * BLOCK
+    return sum(map(_size, block.parts)) <= 2 * BLOCK
 
 
-def in_blocks(pieces: Iterable[Piece]) -> Iterator[Block]:
-    """Put pieces in a row together, as long as they are small."""
-    waiting: list[Piece] = []
+def in_blocks(parts: Iterable[Piece | Uncut]) -> Iterator[Block]:
+    """Put parts in a row together, as long as they are small."""
+    waiting: list[Piece | Uncut] = []
     held = 0
-    for piece in pieces:
-        if waiting and held + _size(piece) > TOGETHER:
+    for part in parts:
+        if waiting and held + _size(part) > TOGETHER:
             yield Block(tuple(waiting))
             waiting, held = [], 0
-        waiting.append(piece)
-        held += _size(piece)
+        waiting.append(part)
+        held += _size(part)
     if waiting:
         yield Block(tuple(waiting))
 
 
-def _size(piece: Piece) -> int:
-    """The bytes of a piece, or of the file that it is from."""
-    if isinstance(piece, Trouble):
+def _size(part: Piece | Uncut) -> int:
+    """The bytes of a part, or of the file that it is from."""
+    if isinstance(part, Trouble):
         return 0
-    return piece.size if isinstance(piece, Lines) else piece.source.size
+    return part.size if isinstance(part, Lines) else part.source.size
+
+
+def parts_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Piece | Uncut]:
+    """A file as it is if it is small and can be opened again, else its pieces: see `pieces_of`."""
+    if source.reopens and source.size <= TOGETHER:
+        yield Uncut(source, source.size)
+    else:
+        yield from pieces_of(source, forced, folder)
 
 
 def pieces_of(source: Source, forced: Format | None, folder: Path) -> Iterator[Piece]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lar.errors import OptionError
 from lar.trajectories.batches import with_joined_batches
-from lar.trajectories.blocks import Block, Piece, in_blocks, is_small, pieces_of
+from lar.trajectories.blocks import Block, Piece, Uncut, in_blocks, is_small, parts_of
 from lar.trajectories.buffers import flags
 from lar.trajectories.draft import Keys
 from lar.trajectories.formats.base import Format
@@ -144,13 +144,13 @@ class _Blocks:
         self._began = process_time()
 
     def __iter__(self) -> Iterator[Block]:
-        return in_blocks(self._pieces())
+        return in_blocks(self._parts())
 
-    def _pieces(self) -> Iterator[Piece]:
+    def _parts(self) -> Iterator[Piece | Uncut]:
         before = 0
         for source in self._sources:
-            for piece in pieces_of(source, self._forced, self._folder):
-                yield replace(piece, done=before + piece.done)
+            for part in parts_of(source, self._forced, self._folder):
+                yield replace(part, done=before + part.done)
             before += source.size
 
     def progress(self, done: int) -> tuple[int, int]:

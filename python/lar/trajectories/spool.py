@@ -94,7 +94,7 @@ class _Part:
 def _parts(options: Options, reader: Reader, block: Block) -> Iterator[_Part]:
     encoding = encoding_of(options.kind)
     waiting: list[Piece] = []
-    for piece in block.pieces:
+    for piece in block.pieces(reader.forced, options.folder):
         if isinstance(piece, Lines) and (lines := _plain_lines(options, piece)) is not None:
             yield from _encoded(reader, waiting, encoding)
             waiting = []
