@@ -69,7 +69,7 @@ _Path = tuple[str, ...]
 
 def left_out_of_each(values: Iterable[Any], trajectories: Iterable[Trajectory]) -> Iterator[dict[str, int]]:
     """Yield what `left_out` gives for each of several raw records, which the `trajectories` are made of."""
-    audit = _Audit(Held(trajectories))
+    audit = Audit(trajectories)
     for value in values:
         yield audit.left_out(value)
 
@@ -82,24 +82,24 @@ def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
     JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
     characters, for which a trajectory has U+FFFD, are counted at a path of their own.
     """
-    return _Audit(Held(trajectories)).left_out(value)
+    return Audit(trajectories).left_out(value)
 
 
-class _Audit:
+class Audit:
     """Walks through raw records and counts what is missing in the trajectories that are made of them.
 
     Whether a value `is_own`, the agent's, is None where nothing around it says so.
     """
 
-    def __init__(self, held: Held) -> None:
-        self._held = held
+    def __init__(self, trajectories: Iterable[Trajectory]) -> None:
+        self._held = Held(trajectories)
         self._counts: dict[str, int] = {}
         self._names: dict[_Path, str] = {}
         # What is missing of texts without others in them. A log says the same again and again.
         self._known: dict[tuple[str, bool | None, bool], int] = {}
 
     def left_out(self, value: Any) -> dict[str, int]:
-        """The texts that are missing: {path: characters}."""
+        """What `left_out` gives for the raw record `value`."""
         self._counts = {}
         self._value(value, (), is_own=None)
         return self._counts
@@ -125,6 +125,8 @@ class _Audit:
         is_own = _is_agents(value, is_own=is_own)
         exact = (self._held.own if is_own else self._held.all).exact
         if value.keys() == _PLAIN and isinstance(value["content"], str) and value["content"] in exact:
+            return
+        if "role" in value and self._held.has(value):
             return
         if value.keys() == _ATTRIBUTE and isinstance(value["key"], str):
             self._value(value["value"], (*path, value["key"]), is_own=is_own)

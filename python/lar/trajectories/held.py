@@ -43,6 +43,18 @@ class Held:
             elif isinstance(value, str):
                 self.names.add(value)
 
+    def has(self, message: dict[Any, Any]) -> bool:
+        """Whether a raw message is one of the messages, but for members that are null."""
+        told = {"content": ""} | {name: value for name, value in message.items() if value is not None}
+        return told in self._by_key.get(_key(told), ())
+
+    @cached_property
+    def _by_key(self) -> dict[Any, list[Message]]:
+        found: dict[Any, list[Message]] = {}
+        for message in self._messages:
+            found.setdefault(_key(message), []).append(message)
+        return found
+
     def missing_call(self, name: str | None, arguments: Any) -> tuple[int, int]:
         """How many characters of a call's name, and of the numbers in its arguments, no call holds.
 
@@ -67,6 +79,14 @@ class Held:
                 numbers = numbers_in(call["function"]["arguments"])
                 calls.setdefault(call["function"]["name"], set()).add(frozenset(numbers))
         return calls
+
+
+def _key(message: Any) -> tuple[str, ...] | None:
+    """What few messages of a conversation have in common; None for what is no message of this package."""
+    content, calls = message["content"], message.get("tool_calls", [])
+    if not isinstance(content, str) or not isinstance(calls, list):
+        return None
+    return content, *(str(call.get("id")) for call in calls if isinstance(call, dict))
 
 
 class _Texts:

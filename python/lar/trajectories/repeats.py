@@ -192,7 +192,7 @@ def _is_second(ends: _Ends, known: _Openings) -> NDArray[np.bool_]:
 
 
 def _of_others(
-    rows: Rows, numbers: NDArray[np.int64], ends: _Ends, calls: NDArray[np.bool_]
+    rows: Histories, numbers: NDArray[np.int64], ends: _Ends, calls: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Which of `calls`, bool (r), have the texts of a beginning of a longer conversation by chance.
 
@@ -204,7 +204,10 @@ def _of_others(
     for place in places.tolist():
         groups.setdefault(ends.own[place], {}).setdefault(tuple(ends.origins[place].tolist()), False)
     groups = {digest: group for digest, group in groups.items() if len(group) > 1}
-    for number in numbers.tolist() if groups else ():
+    # What goes on from one of them begins as it does.
+    firsts = rows.openings["first"][numbers]
+    in_groups = [place for place in places.tolist() if ends.own[place] in groups]
+    for number in numbers[np.isin(firsts, firsts[in_groups])].tolist():
         trajectory = rows.read(number)[0]
         for at, digest in chain(trajectory.messages)[:-1]:
             if group := groups.get(np.bytes_(digest).rstrip(b"\0")):

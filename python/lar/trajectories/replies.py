@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.trajectories.audit import left_out
+from lar.trajectories.audit import Audit
 from lar.trajectories.chains import chain, chain_without_results
 from lar.trajectories.origins import Origin, closest, origin_of
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Message, Trajectory
 from lar.trajectories.waiting import Rows
 
+_MOST_HELD = 10_000  # messages of dropped trajectories that are in memory while one is restored
 REPEATED = "(repeated)"  # instead of a format's name, for texts of dropped trajectories
 
 
@@ -59,6 +60,7 @@ class Replies:
         they count elsewhere: those that another conversation has taken, or that stand in another call's
         history with other results of tools.
         """
+        reader = _Reader(self._rows, self._numbers)
         messages = list(trajectory.messages)
         without = dict(chain_without_results(messages)) if is_call else {}
         found: list[int] = []
@@ -70,18 +72,19 @@ class Replies:
                 continue
             reply, is_taken = self._take(dropped, trajectory, place)
             if reply is not None:
-                messages[place] = _as_written(messages[place], self._read(reply)[0].messages[-1])
+                messages[place] = _as_written(messages[place], reader.read(reply)[0].messages[-1])
             if is_call and (reply is not None or _range(self._calls, without[place])):
                 counts_elsewhere[place] = reply is None or is_taken
         if not found:
             return trajectory, counts_elsewhere
-        kept = _completed(replace(trajectory, messages=messages), self._read(found[0])[0])
-        self._count_lost(trajectory, place_in_log, kept)
+        kept = _completed(replace(trajectory, messages=messages), reader.read(found[0])[0])
+        lost = _Lost(kept)
+        self._count_lost(lost, trajectory, place_in_log)
         for at in found:
             if not self._counted[at]:
                 self._counted[at] = True
-                beginning, place_of_beginning = self._read(at)
-                self._count_lost(beginning, place_of_beginning, kept)
+                beginning, place_of_beginning = reader.read(at)
+                self._count_lost(lost, beginning, place_of_beginning)
                 _give_back(kept.messages, beginning.messages)
         moved = len(kept.messages) - len(messages)  # by the system's text
         return kept, {place + moved: elsewhere for place, elsewhere in counts_elsewhere.items()}
@@ -100,16 +103,56 @@ class Replies:
         self._taken[same] = True
         return same[0], not free
 
-    def _count_lost(self, trajectory: Trajectory, place: str, kept: Trajectory) -> None:
-        """Count the texts of a trajectory that `kept` has not: another text of the system or outcome, say."""
-        texts = left_out({"messages": trajectory.messages, "tools": trajectory.tools}, [kept])
-        if trajectory.success not in (None, kept.success):
-            texts["success"] = len(json.dumps(trajectory.success))
-        if texts:
+    def _count_lost(self, lost: "_Lost", trajectory: Trajectory, place: str) -> None:
+        if texts := lost.of(trajectory):
             self._report.leave_out(REPEATED, texts, place)
 
-    def _read(self, at: int) -> tuple[Trajectory, str]:
-        return self._rows.read(int(self._numbers[at]))
+
+class _Reader:
+    """Reads dropped trajectories for one that is restored, each once, as long as there is room."""
+
+    def __init__(self, rows: Rows, numbers: NDArray[np.int64]) -> None:
+        self._rows = rows
+        self._numbers = numbers
+        self._known: dict[int, tuple[Trajectory, str]] = {}
+        self._room = _MOST_HELD
+
+    def read(self, at: int) -> tuple[Trajectory, str]:
+        """The trajectory, and its place in the log."""
+        if at in self._known:
+            return self._known[at]
+        found = self._rows.read(int(self._numbers[at]))
+        self._room -= len(found[0])
+        if self._room >= 0:
+            self._known[at] = found
+        return found
+
+
+class _Lost:
+    """What `kept` lacks of the trajectories that it stands for, as another text of the system or outcome."""
+
+    def __init__(self, kept: Trajectory) -> None:
+        self._kept = kept
+        self._audit = Audit([kept])
+        self._system = [message for message in kept.messages if message["role"] == "system"]
+        self._said = [message for message in kept.messages if message["role"] != "system"]
+
+    def of(self, trajectory: Trajectory) -> dict[str, int]:
+        """The texts of a trajectory that are missing: {path: characters}."""
+        tools = None if trajectory.tools == self._kept.tools else trajectory.tools
+        texts = self._audit.left_out({"messages": self._others(trajectory.messages), "tools": tools})
+        if trajectory.success not in (None, self._kept.success):
+            texts["success"] = len(json.dumps(trajectory.success))
+        return texts
+
+    def _others(self, messages: list[Message]) -> list[Message]:
+        """The messages that are not the same in the same place; of these nothing is missing."""
+        said = iter(self._said)
+        return [
+            message
+            for message in messages
+            if (message not in self._system if message["role"] == "system" else message != next(said, None))
+        ]
 
 
 def _range(ordered: NDArray[np.bytes_], digest: bytes) -> range:
