@@ -179,12 +179,16 @@ def main() -> None:
     options = parser.parse_args()
     if options.log.suffix not in KINDS and (options.peer or not (options.producer or options.log.is_dir())):
         parser.error(f"{options.log}: the log must end in {' or '.join(KINDS)}")
+    if options.producer and (options.calls or not options.make):
+        parser.error("--producer goes with --make, and without --calls: its runs have their own")
     if options.make:
         if options.data is None:
             parser.error("--make needs --data")
         if options.producer:
-            runs = _again_and_again([run for run in _records(options.data) if _has_calls(run)])
-            producers.write(runs, options.producer, options.make, options.log)
+            runs = [run for run in _records(options.data) if _has_calls(run) and producers.with_tools(run)]
+            if not runs:
+                parser.error(f"{options.data}: no run with calls of tools")
+            producers.write(_again_and_again(runs), options.producer, options.make, options.log)
             return
         make(options.data, options.make, options.log, calls=options.calls)
         return

@@ -183,6 +183,8 @@ SESSIONS: dict[str, Callable[[Record], Iterator[Record]]] = {"claude_code": clau
 
 def write(runs: Iterable[Record], producer: str, megabytes: int, target: Path) -> None:
     """Write runs as `producer` does, up to the run that reaches so many megabytes."""
+    if target.exists():
+        raise SystemExit(f"{target}: is there already")
     if producer in SESSIONS:
         target.mkdir(parents=True)
     written = 0
