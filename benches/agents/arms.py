@@ -8,6 +8,7 @@ paper.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,12 @@ def _without_thoughts(runs: Runs, teacher: Path, device: str | None) -> Iterator
     return without_thoughts(runs)
 
 
-DATA: dict[str, Rewrite | None] = {"runs": None, "no-thoughts": _without_thoughts, "skipped": skipped}
+DATA: dict[str, Rewrite | None] = {
+    "runs": None,
+    "no-thoughts": _without_thoughts,
+    "skipped": skipped,
+    "skipped-35": partial(skipped, kept=0.35),
+}
 """The data of the arms: the world's runs, or a rewriting of them."""
 
 MARGINAL = {"loss": "marginal"}
@@ -123,6 +129,7 @@ ARMS: dict[str, Arm] = {
     "bpe-64": Arm(Latents(64, maker=vocabularies.bpe)),
     "random-64": Arm(Latents(64, maker=vocabularies.random_for_mined)),
     "token-skip": Arm(data="skipped"),
+    "token-skip-35": Arm(data="skipped-35"),
     "acon": Arm(student=CONTROL, agent=_compressing),
     "concise-hint": Arm(student=CONTROL, agent=HintedAgent),
     **{f"{CONTROL}-seed-{seed}": Arm(options={"seed": seed}) for seed in (1, 2)},
