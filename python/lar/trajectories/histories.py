@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.trajectories.chains import chain
-from lar.trajectories.openings import OPENING, beginning
+from lar.trajectories.digests import Digests
+from lar.trajectories.openings import CALL, OPENING, beginning
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
 from lar.trajectories.waiting import Rows
@@ -47,6 +48,13 @@ class Histories:
         """The trajectory with this number, counted from 0, behind its history; and its place in the log."""
         own, place = self._rows.read(number)
         return (self._whole(number, own) if self.joined[number] else own), place
+
+    def digests(self, number: int) -> Digests:
+        """The digests of the trajectory with this number, behind its history."""
+        stored = None if self.joined[number] else self._rows.digests(number)
+        if stored is not None:
+            return stored
+        return Digests.of(self.read(number)[0], is_call=self.openings[number]["kind"] == CALL)
 
     def tasks(self, numbers: NDArray[np.bool_]) -> dict[int, str]:
         """Of each joined call among `numbers`, bool (n), that names no task: the task of its conversation."""

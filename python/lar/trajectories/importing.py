@@ -25,6 +25,7 @@ from lar.errors import OptionError
 from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.blocks import Block, Piece, Uncut, in_blocks, is_small, parts_of
 from lar.trajectories.buffers import flags
+from lar.trajectories.digests import Digests
 from lar.trajectories.draft import Keys
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.keyed import format_of
@@ -224,6 +225,15 @@ class _SpooledRows:
 
     def read(self, number: int) -> tuple[Trajectory, str]:
         """The trajectory, and its place in the log."""
+        row = self._row(number)
+        return self._encoding.decode(encoded(row).to_pylist()[0]), row.column("_place")[0].as_py()
+
+    def digests(self, number: int) -> Digests | None:
+        """The digests of the trajectory: those of calls wait beside them."""
+        stored = self._row(number).column("_digests")[0].as_py()
+        return None if stored is None else Digests.from_bytes(stored)
+
+    def _row(self, number: int) -> pa.RecordBatch:
         at = int(self._numbers[number])
         block = bisect_right(self._starts, at) - 1
         if block != self._opened:
@@ -231,8 +241,7 @@ class _SpooledRows:
         at -= self._starts[block]
         for batch in self._batches:
             if at < batch.num_rows:
-                row = batch.slice(at, 1)
-                return self._encoding.decode(encoded(row).to_pylist()[0]), row.column("_place")[0].as_py()
+                return batch.slice(at, 1)
             at -= batch.num_rows
         raise IndexError(number)
 

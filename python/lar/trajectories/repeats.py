@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from lar.trajectories.chains import DIGEST, chain, chain_without_results
+from lar.trajectories.chains import DIGEST, chain
 from lar.trajectories.copies import Copies
 from lar.trajectories.histories import Histories
 from lar.trajectories.openings import CALL, FORK, NO_NAME, PART, RUN
@@ -110,20 +110,18 @@ class _Ends:
     its last message. replies: bytes, the digests of all that are calls, without the results of tools.
     """
 
-    def __init__(self, rows: Rows, numbers: NDArray[np.int64], known: _Openings) -> None:
+    def __init__(self, rows: Histories, numbers: NDArray[np.int64], known: _Openings) -> None:
         own, wanted, origins, replies = bytearray(), bytearray(), bytearray(), bytearray()
         with temporary_files(), tempfile.TemporaryFile() as prefixes:
             for number in numbers.tolist():
-                trajectory = rows.read(number)[0]
-                links = chain(trajectory.messages)
-                last, end = links[-1]  # a trajectory without a link is related to none
+                digests = rows.digests(number)  # a trajectory without a link is related to none
                 task, is_call = known["task"][number].tobytes(), known["kind"][number] == CALL
-                prefixes.write(b"".join(digest + _of_task(digest, task) for _, digest in links[:-1]))
-                own += end
-                wanted += _in_longer(end, task, is_call=bool(is_call))
-                origins += np.array(origin_of(trajectory, last), np.uint64).tobytes()
+                prefixes.write(b"".join(one + _of_task(one, task) for one in digests.beginnings()))
+                own += digests.end
+                wanted += _in_longer(digests.end, task, is_call=bool(is_call))
+                origins += digests.origin
                 if is_call:
-                    replies += chain_without_results(trajectory.messages)[-1][1]
+                    replies += digests.reply
             self.own, self.replies = _digests(own), _digests(replies)
             begins = _begins_another(_digests(wanted), prefixes)
         self.begins_another = begins[::2] | begins[1::2]
@@ -208,15 +206,22 @@ def _of_others(
     firsts = rows.openings["first"][numbers]
     in_groups = [place for place in places.tolist() if ends.own[place] in groups]
     for number in numbers[np.isin(firsts, firsts[in_groups])].tolist():
+        if not any(_text(digest) in groups for digest in rows.digests(number).beginnings()):
+            continue
         trajectory = rows.read(number)[0]
         for at, digest in chain(trajectory.messages)[:-1]:
-            if group := groups.get(np.bytes_(digest).rstrip(b"\0")):
+            if group := groups.get(_text(digest)):
                 group[closest(group, origin_of(trajectory, at))] = True
     others = np.zeros(len(numbers), dtype=np.bool_)
     for place in places.tolist():
         if group := groups.get(ends.own[place]):
             others[place] = not group[tuple(ends.origins[place].tolist())]
     return others
+
+
+def _text(digest: bytes) -> bytes:
+    """A digest as NumPy gives it back: without zeros at its end."""
+    return digest.rstrip(b"\0")
 
 
 def _contained(own: _Digests, order: NDArray[np.int64], wanted: _Digests) -> NDArray[np.bool_]:

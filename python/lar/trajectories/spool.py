@@ -16,6 +16,7 @@ from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Piece, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
 from lar.trajectories.dialects.messages import is_own, is_utf8
+from lar.trajectories.digests import Digests
 from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.formats.interfaces import chat
 from lar.trajectories.formats.keyed import format_of
@@ -28,6 +29,7 @@ from lar.trajectories.long_turns import long_turns
 from lar.trajectories.openings import OPENING, opening
 from lar.trajectories.problems import places_of
 from lar.trajectories.read import Item, Reader
+from lar.trajectories.record import Found
 from lar.trajectories.redact import Redactor
 from lar.trajectories.report import Report
 from lar.trajectories.schema import Trajectory
@@ -35,8 +37,8 @@ from lar.trajectories.write import GROUP_CHARACTERS, GROUP_TRAJECTORIES, Encodin
 from lar.utils.paths import printable
 
 # Columns beside the encoded trajectories.
-_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_long", "_own")
-_DIGESTS = pa.list_(pa.int64())  # of the `long_turns` of a call; null for other trajectories
+_EXTRA = ("_place", "_task", "_success", "_messages", "_characters", "_turns", "_long", "_digests", "_own")
+_LONG = pa.list_(pa.int64())  # of the `long_turns` of a call; null for other trajectories
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ def _plain_part(lines: ChatLines, source: Source) -> _Part:
         buffers.numbers(lines.lengths),
         buffers.numbers(lines.characters),
         buffers.numbers(lines.turns),
-        pa.nulls(len(lines), _DIGESTS),
+        pa.nulls(len(lines), _LONG),
+        pa.nulls(len(lines), pa.binary()),
         buffers.flags(np.zeros(len(lines), np.bool_)),
     )
     return _Part(_beside(lines.batch(), extra), lines.openings.tobytes(), bytes(len(lines)))
@@ -167,12 +170,20 @@ def _part(items: list[Item], encoding: Encoding) -> _Part:
         pa.array([trajectory.task for trajectory in trajectories], pa.string()),
         pa.array([trajectory.success for trajectory in trajectories], pa.bool_()),
         *_lengths(trajectories).values(),
-        pa.array([long_turns(one.trajectory) if one.is_call else None for one in found], _DIGESTS),
+        pa.array([long_turns(one.trajectory) if one.is_call else None for one in found], _LONG),
+        pa.array([_digests(one) for one in found], pa.binary()),
         pa.array([item.is_own for item in items], pa.bool_()),
     )
     openings = b"".join(map(opening, found))
     own = bytes(item.is_own for item in items)
     return _Part(_beside(encoding.encode(trajectories), extra), openings, own)
+
+
+def _digests(found: Found) -> bytes | None:
+    """The digests of a call; None for other trajectories, few of which repeat others."""
+    if not (found.is_call and any(message["role"] != "system" for message in found.trajectory)):
+        return None
+    return Digests.of(found.trajectory, is_call=True).to_bytes()
 
 
 def _lengths(trajectories: list[Trajectory]) -> dict[str, pa.Array]:
@@ -259,7 +270,7 @@ def with_others(batch: pa.RecordBatch, trajectories: list[Trajectory], encoding:
     extra = {name: batch.column(name) for name in _EXTRA} | _lengths(trajectories)
     are_calls = extra["_long"].is_valid().to_pylist()
     turns = [long_turns(one) if call else None for one, call in zip(trajectories, are_calls, strict=True)]
-    extra["_long"] = pa.array(turns, _DIGESTS)
+    extra["_long"] = pa.array(turns, _LONG)
     return _beside(encoding.encode(trajectories), tuple(extra.values()))
 
 

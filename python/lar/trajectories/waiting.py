@@ -5,6 +5,7 @@ import tempfile
 from array import array
 from typing import IO, Any, Protocol
 
+from lar.trajectories.digests import Digests
 from lar.trajectories.schema import Trajectory
 from lar.utils.files import temporary_files
 
@@ -14,6 +15,9 @@ class Rows(Protocol):
 
     def read(self, number: int) -> tuple[Trajectory, str]:
         """The trajectory with this number, counted from 0, and its place in the log."""
+
+    def digests(self, number: int) -> Digests | None:
+        """The digests of the trajectory with this number, if they wait beside it."""
 
 
 class WaitingRows:
@@ -44,3 +48,7 @@ class WaitingRows:
         fields: dict[str, Any] = marshal.loads(self._file.read(end - start))
         place = fields.pop("place")
         return Trajectory(**fields), place
+
+    def digests(self, number: int) -> None:  # noqa: ARG002
+        """None: no digests wait here."""
+        return
