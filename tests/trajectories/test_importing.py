@@ -291,20 +291,22 @@ def large(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-@pytest.mark.parametrize("end", ["interrupt", "kill worker", "kill parent"])
+@pytest.mark.parametrize("end", ["interrupt", "terminate", "kill worker", "kill parent"])
 def test_no_half_file_and_no_process_is_left(large, tmp_path, end):
     process = command(large, tmp_path / "t.parquet", "--workers", "2")
     workers = wait_for_workers(process)
     time.sleep(1)
     target, number = {
         "interrupt": (process.pid, signal.SIGINT),
+        "terminate": (process.pid, signal.SIGTERM),
         "kill worker": (workers[0], signal.SIGKILL),
         "kill parent": (process.pid, signal.SIGKILL),
     }[end]
     os.kill(target, number)
     _, error = process.communicate(timeout=60)
-    if end == "interrupt":
-        assert process.returncode == 130
+    if end in ("interrupt", "terminate"):
+        assert process.returncode == 128 + number
+        assert error.endswith("lar: stopped; nothing was written\n")
     elif end == "kill worker":
         assert (process.returncode, "a worker process has died" in error) == (2, True)
     for _ in range(200):

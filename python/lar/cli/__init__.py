@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from lar.cli.help import HelpContext
-from lar.cli.interrupt import watch_interrupts
+from lar.cli.interrupt import Terminated, watch_interrupts
 from lar.errors import LarError
 from lar.utils.processes import first_to_fail, is_main
 
@@ -149,7 +149,9 @@ def main() -> None:
     try:
         sys.exit(group.main(prog_name="lar", standalone_mode=False))
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _stopped()
+        _stopped(signal.SIGINT)
+    except Terminated:
+        _stopped(signal.SIGTERM)
     except click.ClickException as error:
         _fail(error.format_message())
     except (LarError, OSError) as error:
@@ -160,13 +162,14 @@ def main() -> None:
         sys.exit(2)
 
 
-def _stopped() -> None:
-    """End after Ctrl-C with how to go on; a second Ctrl-C ends the process at once, without a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _stopped(by: signal.Signals) -> None:
+    """End after a signal with how to go on; a second one ends the process at once, without a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
     if is_main():
         click.echo(f"lar: stopped; {_AFTER_STOP.get(command, 'nothing was written')}", err=True)
-    sys.exit(130)
+    sys.exit(128 + by)
 
 
 def _fail(message: str) -> None:

@@ -1,40 +1,62 @@
-"""Ctrl-C while compiled code runs: Python hears it only after the call, which may take minutes."""
+"""Signals that end a command: Ctrl-C, and SIGTERM of a scheduler, a container or `timeout`.
+
+Python hears a signal only after a call into compiled code, which may take minutes.
+"""
 
 import os
 import signal
 import socket
 from threading import Thread
+from typing import NoReturn
+
+from lar.utils.processes import count
 
 # Seconds that Python has to end by the first Ctrl-C before the user is told about the second.
 _PATIENCE = 1.0
+# Seconds that it has after SIGTERM; a container is killed after 10 or 30.
+_GRACE = 5.0
+
+
+class Terminated(BaseException):
+    """The system has asked the process to end (SIGTERM)."""
 
 
 def watch_interrupts() -> None:
-    """Let a second Ctrl-C end the process at once, whatever it is doing.
+    """Let SIGTERM end a command as Ctrl-C does, so that its temporary files are removed.
 
-    Nothing is half written then: results get their names when they are complete, and spilled runs are in a
-    file without a name.
+    A second signal ends the process at once, whatever it is doing; so does SIGTERM if Python does not hear it
+    soon. Nothing is half written then: results get their names when they are complete, and spilled runs are
+    in a file without a name. Processes of a launcher may wait for one another, so SIGTERM ends them at once.
     """
+    if count() == 1:
+        signal.signal(signal.SIGTERM, _terminate)
     hears, tells = socket.socketpair()
     tells.setblocking(False)
     signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
     Thread(target=_wait, args=(hears, tells), daemon=True).start()
 
 
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
+
+
 def _wait(hears: socket.socket, _tells: socket.socket) -> None:
     """Wait for signals; both ends of the pair stay open as long as this thread lives."""
-    _next_interrupt(hears)
-    hears.settimeout(_PATIENCE)
+    number = _next(hears)
+    hears.settimeout(_PATIENCE if number == signal.SIGINT else _GRACE)
     try:
-        _next_interrupt(hears)
+        number = _next(hears)
     except TimeoutError:
-        os.write(2, b"lar: stopping after this step; press Ctrl-C again to stop at once\n")
-        hears.settimeout(None)
-        _next_interrupt(hears)
+        if number == signal.SIGINT:
+            os.write(2, b"lar: stopping after this step; press Ctrl-C again to stop at once\n")
+            hears.settimeout(None)
+            number = _next(hears)
     os.write(2, b"lar: stopped\n")
-    os._exit(130)
+    os._exit(128 + number)
 
 
-def _next_interrupt(hears: socket.socket) -> None:
-    while hears.recv(1)[0] != signal.SIGINT:
+def _next(hears: socket.socket) -> int:
+    """The number of the next signal that ends a command."""
+    while (number := hears.recv(1)[0]) not in (signal.SIGINT, signal.SIGTERM):
         pass
+    return number
