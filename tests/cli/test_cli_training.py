@@ -119,6 +119,20 @@ def test_options_from_a_file_and_flags_before_it(run, folders):
     assert "max_step" in err
 
 
+def test_the_record_of_a_control_as_the_options_of_a_student(run, folders):
+    common = ["distill", folders / "corpus", "--model", folders / "model"]
+    code, _, err = run(*common, *STEPS, "--control", "-o", folders / "control")
+    assert code == 0, err
+    options = ["--options", folders / "control" / "distillation.json", "--device", "cpu"]
+    flags = ["--vocabulary", folders / "vocabulary", "-o", folders / "student"]
+    code, _, err = run(*common, *options, *flags)
+    assert code == 0, err
+    assert Student.load(folders / "student", str(folders / "model")).rows is not None
+    code, _, err = run(*common, *options, "-o", folders / "again")
+    assert code == 0, err
+    assert Student.load(folders / "again", str(folders / "model")).rows is None
+
+
 def test_evaluation_early_stopping_and_an_adapter_that_is_kept(run, folders):
     corpus, model = folders / "corpus", folders / "model"
     split = ["--hold-out", "0.4"]

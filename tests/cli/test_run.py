@@ -1,8 +1,10 @@
 """`lar run`: the whole way with one command, stopped and gone on with."""
 
+import gc
 import json
 import os
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
@@ -97,16 +99,75 @@ def test_all_stages_with_a_model_compute_where_they_are_told_to(whole, monkeypat
     from lar.distillation.training.bits_per_byte import bits_per_byte
 
     loaded, load = [], bits_per_byte.__globals__["load_model"]
+    models, lengths = [], []
 
     def noted(*arguments, **keywords):
         loaded.append(keywords)
-        return load(*arguments, **keywords)
+        gc.collect()
+        assert not any(model() for model in models)  # two may be more than a GPU holds
+        model = load(*arguments, **keywords)
+        models.append(weakref.ref(model))
+        return model
+
+    def measured(*arguments, max_length, **keywords):
+        lengths.append(max_length)
+        return bits_per_byte(*arguments, max_length=max_length, **keywords)
 
     monkeypatch.setitem(bits_per_byte.__globals__, "load_model", noted)
     monkeypatch.setitem(Student.load.__func__.__globals__, "load_model", noted)
+    monkeypatch.setattr("lar.distillation.training.bits_per_byte.bits_per_byte", measured)
     code, _, err = whole("--dtype", "bfloat16", "--until", "evaluate")
     assert code == 0, err
     assert loaded == [{"dtype": "bfloat16", "device": "cpu"}] * 3
+    assert lengths == [200] * 3  # as they were trained
+
+
+def test_the_record_of_a_control_as_the_options(whole, folder):
+    with (folder / "options.yaml").open("a") as file:
+        file.write("control: true\n")
+    code, _, err = whole("--until", "distill")
+    assert code == 0, err
+    assert not json.loads((folder / "run" / "student" / "distillation.json").read_text())["options"][
+        "control"
+    ]
+
+
+@pytest.fixture
+def refusing(folder):
+    """The folder, with a model whose chat template refuses one of the logs."""
+    condition = "{% if messages[0].content == 'never' %}{{ raise_exception('not this one') }}{% endif %}"
+    template = folder / "model" / "chat_template.jinja"
+    template.write_text(condition + template.read_text(encoding="utf-8"), encoding="utf-8")
+    said = [{"role": "user", "content": "never"}, {"role": "assistant", "content": "said"}]
+    with (folder / "logs.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"id": "odd", "split_key": "t", "messages": said}) + "\n")
+    return folder
+
+
+@pytest.mark.usefixtures("refusing")
+def test_what_the_template_refuses_ends_a_run_or_is_left_out(whole):
+    code, _, err = whole("--until", "corpus")
+    assert code == 2
+    assert "trajectory odd: the chat template refuses it: not this one (skip_refused leaves" in err
+    code, _, err = whole("--until", "corpus", "--skip-refused")
+    assert code == 2
+    assert "a run with another skip_refused" in " ".join(err.split())
+
+
+@pytest.mark.usefixtures("refusing")
+def test_a_run_without_what_the_template_refuses(whole):
+    code, out, err = whole("--until", "corpus", "--skip-refused", "--json")
+    assert code == 0, err
+    assert json.loads(out)["stages"]["corpus"]["left_out"] == 1
+    assert "1 trajectories left out" in err
+
+
+@pytest.mark.parametrize("command", ["mine", "estimate"])
+def test_one_refused_trajectory_of_logs_is_left_out_with_a_warning(run, refusing, command):
+    more = ("--size", "4", "-o", refusing / "vocabulary") if command == "mine" else ()
+    code, _, err = run(command, refusing / "logs.jsonl", "--tokenizer", refusing / "model", *more)
+    assert code == 0, err
+    assert "1 trajectories left out; the first: trajectory odd" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("in_sample", [True, False])

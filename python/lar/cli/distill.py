@@ -1,6 +1,7 @@
 """`lar distill`: teach a model to use a latent vocabulary."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def command(
     """
     needs_train_extra()
     chosen = chosen_options(DistillOptions, options_file, flags)
+    if vocabulary is not None and not flags["control"]:  # the options may be a control's record
+        chosen = replace(chosen, control=False)
     if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")
     given = click.get_current_context().get_parameter_source("loss") is ParameterSource.COMMANDLINE

@@ -14,9 +14,11 @@ from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import Split
 from lar.errors import CorpusError, OptionError
-from lar.utils.result_files import VOCABULARY_FILE
+from lar.utils.files import read_json
+from lar.utils.result_files import STUDENT_FILE, VOCABULARY_FILE
 from lar.vocabulary.turn_lengths import TurnLength
 
+_MAX_LENGTH = 2048  # base tokens of a window of a model without students
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
 
@@ -33,9 +35,8 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
 @click.option(
     "--max-length",
     type=click.IntRange(8),
-    default=2048,
-    show_default=True,
-    help="The number of base tokens that a model reads at a time.",
+    help="The number of base tokens that a model reads at a time.  [default: that of the arms' training; "
+    f"{_MAX_LENGTH} for the model alone]",
 )
 @fields_options()
 @device_options
@@ -45,7 +46,7 @@ def command(
     inputs: tuple[Path | str, ...],
     fields: Fields,
     vocabulary: Path,
-    max_length: int,
+    max_length: int | None,
     dtype: str,
     device: str | None,
     ray_address: str | None,
@@ -91,7 +92,8 @@ def command(
     if not result.in_sample:
         _check_unseen(measured, folders)
     on = {"dtype": dtype, "device": device}
-    bits = _bits_per_byte(measured, max_length, result.in_sample, on, **folders)
+    length = max_length or _trained_length(folders["student"] or folders["control"])
+    bits = _bits_per_byte(measured, length, result.in_sample, on, **folders)
     if as_json:
         more = {"bits_per_byte": bits} if bits else {}
         print_json(result.to_dict() | more | losses_summary(report))
@@ -132,20 +134,34 @@ def _bits_per_byte(
         names = ", ".join(name for name, corpus in corpora.items() if corpus.num_trajectories)
         raise CorpusError(f"{names}: the measured tasks hold no token of an agent")
     needs_train_extra()
-    from lar.distillation import Student
-    from lar.distillation.training.bits_per_byte import bits_per_byte
-
     folders = {"base": None, "control": control, "student": student}
     values = {}
     for name, folder in folders.items():
         if folder is None and name != "base":
             continue
-        arm: Any = str(model) if folder is None else Student.load(folder, str(model), **on)
         with progress_bar(name, unit="windows") as progress:
             common = {"max_length": max_length, "allow_seen": in_sample, "progress": progress, **on}
-            found = [bits_per_byte(corpus, arm, **common) for corpus in spoken]
-        values[name] = sum(part.bits for part in found) / sum(part.bytes for part in found)
+            values[name] = _bits_of_arm(spoken, str(model), folder, on, common)
     return values
+
+
+def _bits_of_arm(
+    corpora: list[Any], model: str, folder: Path | None, on: dict[str, Any], common: dict[str, Any]
+) -> float:
+    """Bits per byte of one arm, the base without a folder; its weights are let go at the end."""
+    from lar.distillation import Student
+    from lar.distillation.training.bits_per_byte import bits_per_byte
+
+    arm = model if folder is None else Student.load(folder, model, **on)
+    found = [bits_per_byte(corpus, arm, **common) for corpus in corpora]
+    return sum(part.bits for part in found) / sum(part.bytes for part in found)
+
+
+def _trained_length(arm: Path | None) -> int:
+    """The length of the windows that an arm has learnt from."""
+    options = None if arm is None else read_json(arm / STUDENT_FILE).get("options")
+    length = options.get("max_length") if isinstance(options, dict) else None
+    return length if isinstance(length, int) else _MAX_LENGTH
 
 
 def _print(result: Any, size: int) -> None:

@@ -100,7 +100,8 @@ def open_corpus(
 ) -> Corpus:
     """One corpus folder, or a temporary corpus of all the given trajectories; `report` gets what was read.
 
-    `fields` are those of trajectories; see `check_fields`.
+    `fields` are those of trajectories; see `check_fields`. What the chat template refuses is left out of a
+    temporary corpus, with a warning.
 
     Raises:
         OptionError: corpora are mixed with others, or trajectories come without a tokenizer.
@@ -117,7 +118,7 @@ def open_corpus(
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)
         logs = read_trajectories(paths, **fields._asdict(), report=report, progress=reading.read)
-        corpus = Corpus.build(logs, tokenizer, progress=reading.built)
+        corpus = Corpus.build(logs, tokenizer, skip_refused=True, progress=reading.built)
     warn_of(report)
     return corpus
 

@@ -48,6 +48,11 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
     show_default=True,
     help="The share of the tasks that only evaluate reads.",
 )
+@click.option(
+    "--skip-refused",
+    is_flag=True,
+    help="Leave out and count the trajectories that the chat template refuses; without this, stop.",
+)
 @click.option("--size", type=click.IntRange(1), help="The largest number of latents, see lar mine.")
 @click.option("--max-entropy", metavar="NATS|pN", help="The entropy gate, see lar mine.  [default: no gate]")
 @click.option(
@@ -92,7 +97,7 @@ def command(
     # What is wrong must not wait for the stage that would refuse it.
     parse_gate(options["max_entropy"])
     file = options["options_file"]
-    training = DistillOptions() if file is None else DistillOptions.from_file(file)
+    training = DistillOptions() if file is None else DistillOptions.from_file(file, control=False)
     scored = until == "score" or options["max_entropy"] is not None or training.cached_teacher
     if options["most_tokens"] is not None and (not scored or training.cached_teacher):
         raise OptionError("--most-tokens is for --max-entropy: distill's cached_teacher reads all tasks")
@@ -128,7 +133,7 @@ def again(folder: Path) -> list[Path | str]:
     for option in command.params:
         value = record.get(option.name)
         if isinstance(option, click.Option) and value not in (None, option.default):
-            words += [option.opts[0], str(value)]
+            words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
     return [*words, "-o", folder]
 
 
@@ -162,7 +167,7 @@ def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """The names of what a record has with another value; an earlier version has recorded less."""
-    known = {name: value for name, value in wanted.items() if name != _TRAINING}
+    known = {name: value for name, value in wanted.items() if name != _TRAINING and (name in found or value)}
     recorded = found.get(_TRAINING)
     training = recorded if isinstance(recorded, dict) else {}
     return [
@@ -222,6 +227,7 @@ class _Run:
             ],
             "corpus": [
                 *("corpus", at / "trajectories.parquet", "--tokenizer", self.model, *split),
+                *(("--skip-refused",) if self.options["skip_refused"] else ()),
                 *("-o", at / "corpus"),
             ],
             "score": [

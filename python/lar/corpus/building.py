@@ -163,6 +163,10 @@ def _other_corpus(folder: Path, reason: str) -> CorpusError:
     return CorpusError(f"{folder}: holds another corpus ({reason}); remove it or choose another folder")
 
 
+def _may_be_left_out(refusal: str) -> TokenizerError:
+    return TokenizerError(f"{refusal} (skip_refused leaves out and counts what is refused)")
+
+
 class _Build:
     """The state of a build: rows that wait for their shard, and the digest of the trajectories read."""
 
@@ -229,7 +233,7 @@ class _Build:
         """Raise TokenizerError for what an earlier build has left out, where nothing may be left out."""
         if self._manifest.left_out and not self._skip_refused:
             examples = self._manifest.left_out_examples or ["the chat template refuses some trajectories"]
-            raise TokenizerError(examples[0])
+            raise _may_be_left_out(examples[0])
 
     def _count(self, digest_of_one: bytes) -> None:
         self._digest.update(digest_of_one)
@@ -238,7 +242,7 @@ class _Build:
 
     def _leave_out(self, refusal: str) -> None:
         if not self._skip_refused:
-            raise TokenizerError(refusal)
+            raise _may_be_left_out(refusal)
         self._manifest.left_out += 1
         if len(self._manifest.left_out_examples) < _MOST_EXAMPLES:
             self._manifest.left_out_examples.append(refusal)

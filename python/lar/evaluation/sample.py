@@ -93,11 +93,12 @@ class Sample:
         """About `most_tokens` tokens of trajectories; only these are tokenized, into a temporary corpus.
 
         It is the sample that `of` takes from a corpus of all of them, unless a token has more than
-        `CHARACTERS` characters on average. `tokenizer` and `progress` are those of `Corpus.build`.
+        `CHARACTERS` characters on average. `tokenizer` and `progress` are those of `Corpus.build`. What the
+        chat template refuses is left out of the sample, with a warning.
 
         Raises:
             TrajectoryError: there are none.
-            TokenizerError: the chat template refuses one of the sample.
+            CorpusError: the chat template refuses all of the sample.
         """
         tokenizer = Tokenizer.of(tokenizer)
         kept = _Kept(most_tokens * CHARACTERS, tokenizer)
@@ -105,7 +106,7 @@ class Sample:
             kept.add(trajectory)
         if not kept.runs:
             raise TrajectoryError("the logs hold no trajectory")
-        corpus = Corpus.build(kept.trajectories(), tokenizer, progress=progress)
+        corpus = Corpus.build(kept.trajectories(), tokenizer, skip_refused=True, progress=progress)
         counted = tokens_by_task(corpus)
         weights = kept.characters if len(counted) == len(kept.characters) else kept.weights()
         tokens, error = _ratio(counted, weights)
