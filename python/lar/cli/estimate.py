@@ -80,8 +80,8 @@ def command(
     """Mine on four fifths of the tasks in LOGS, measure on the others, and do so for five splits.
 
     The recommended number of latents is the one that lar mine takes without --size: the largest of which half
-    or more have 40 uses or more. The bill and the next commands are for it, without an entropy gate unless
-    --max-entropy is given.
+    or more have 40 uses or more, and which leaves a turn 5 units or more. The bill and the next commands are
+    for it, without an entropy gate unless --max-entropy is given.
 
     LOGS is a corpus folder, or files of any known format with --tokenizer. All are read, and a sample of
     whole tasks is tokenized and mined. No model and no GPU are needed. With prices, a month's bill is shown

@@ -164,7 +164,8 @@ def command(
 
     \b
     Examples:
-      lar mine corpus/ --size 1024 --max-entropy p90 -o vocabulary/
+      lar mine corpus/ -o vocabulary/
+      lar mine corpus/ --max-entropy p90 -o gated/
       lar mine logs/*.jsonl.gz --tokenizer Qwen3-8B/ --size 256 -o vocabulary/
       lar mine corpus/ --size 4096 -o vocabulary/ --memory 4GiB
       lar mine corpus/ --size 1024 --prompt-weight 0.1 -o vocabulary/

@@ -54,7 +54,9 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
     help="Leave out and count the trajectories that the chat template refuses; without this, stop.",
 )
 @click.option("--size", type=click.IntRange(1), help="The largest number of latents, see lar mine.")
-@click.option("--max-entropy", metavar="NATS|pN", help="The entropy gate, see lar mine.  [default: no gate]")
+@click.option(
+    "--max-entropy", metavar="NATS|pN|none", help="The entropy gate, see lar mine.  [default: none]"
+)
 @click.option(
     "--most-tokens",
     type=click.IntRange(1),
@@ -94,6 +96,8 @@ def command(
     from lar.distillation.options import DistillOptions
     from lar.mining.entropy_gate import parse_gate
 
+    if options["max_entropy"] == "none":
+        options["max_entropy"] = None
     # What is wrong must not wait for the stage that would refuse it.
     parse_gate(options["max_entropy"])
     file = options["options_file"]

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from transformers import set_seed
 
+from lar._core import __version__
 from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
@@ -178,6 +179,7 @@ def train(
         with advise_on_memory("training", memory_advice(options)):
             last, started = _begun(trainer, data, folder, taken, progress)
             student.record = {
+                "lar_version": __version__,
                 "base_fingerprint": identity["model"],
                 "start": started,
                 **sides.to_dict(),

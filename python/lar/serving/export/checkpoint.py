@@ -151,6 +151,7 @@ def _write(
     progress(3, _STEPS)
     record = {
         "format_version": FORMAT_VERSION,
+        "lar_version": lar.__version__,
         "form": options.form,
         "decode_only": options.decode_only,
         "dtype": str(dtype).removeprefix("torch."),
