@@ -485,6 +485,30 @@ def test_a_reply_is_kept_as_the_model_wrote_it() -> None:
     assert report.repeated == 1
 
 
+spoken = st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.sampled_from(["", "n", "m"]))
+
+
+@given(st.lists(spoken, min_size=2, max_size=4), st.randoms())
+@settings(deadline=None, max_examples=60)
+def test_notices_of_the_system_replace_no_turn(talk: list[tuple[str, str, str]], random: Random) -> None:
+    """Each record is a beginning of the conversation, up to a reply and the notices behind it."""
+    whole = [message for asked, said, _ in talk for message in (user(asked), reply(said))]
+    runs = [whole]
+    for length in range(1, len(talk)):
+        run: list[dict[str, Any]] = []
+        for asked, said, notice in talk[:length]:
+            run += [user(asked), reply(said, reasoning_content=f"thought of {length}")]
+            run += [{"role": "system", "content": notice}] if notice else []
+        runs.append(run)
+    random.shuffle(runs)
+    [found], report = read(*({"messages": run} for run in runs))
+    said = [message for message in found if message["role"] != "system"]
+    assert [(one["role"], one["content"]) for one in said] == [(one["role"], one["content"]) for one in whole]
+    thoughts = [message["reasoning_content"] for message in said[1:-1:2]]
+    assert thoughts == [f"thought of {length}" for length in range(1, len(talk))]
+    assert report.repeated == len(talk) - 1
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4))
 def test_each_result_names_its_call_where_a_client_renames_them(named: list[tuple[bool, bool]]) -> None:
     """Of each call, whether the reply and its repetition have an id; a result names that of its history."""

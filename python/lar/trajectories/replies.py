@@ -65,14 +65,15 @@ class Replies:
         without = dict(chain_without_results(messages)) if is_call else {}
         found: list[int] = []
         counts_elsewhere: dict[int, bool] = {}
-        for place, digest in chain(messages):
+        links = chain(messages)
+        for place, digest in links:
             dropped = _range(self._digests, digest)
             found += dropped
-            if messages[place]["role"] != "assistant" or place == len(messages) - 1:
+            if messages[place]["role"] != "assistant" or place == links[-1][0]:
                 continue
             reply, is_taken = self._take(dropped, trajectory, place)
             if reply is not None:
-                messages[place] = _as_written(messages[place], reader.read(reply)[0].messages[-1])
+                messages[place] = _as_written(messages[place], _last_said(reader.read(reply)[0]))
             if is_call and (reply is not None or _range(self._calls, without[place])):
                 counts_elsewhere[place] = reply is None or is_taken
         if not found:
@@ -163,11 +164,20 @@ def _range(ordered: NDArray[np.bytes_], digest: bytes) -> range:
     return range(int(start), int(end))
 
 
+def _last_said(trajectory: Trajectory) -> Message:
+    """The message whose digest is that of the whole conversation: a notice of the system may follow it."""
+    messages = trajectory.messages
+    return messages[chain(messages)[-1][0]]
+
+
 def _as_written(repeated: Message, reply: Message) -> Message:
     """The reply in the place of its repetition, and context only where the repetition is.
 
-    Its calls keep the ids that they have in the repetition: the results that follow name these.
+    Its calls keep the ids that they have in the repetition: the results that follow name these. What is no
+    turn of the agent replaces none.
     """
+    if reply["role"] != "assistant":
+        return repeated
     written: Message = {**repeated, **reply}
     if "weight" not in repeated:
         written.pop("weight", None)
