@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories.layouts.csv_rows import read_rows
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from testing.sessions import agent, call, read, result, user
 
 MESSAGES = [
@@ -134,3 +134,47 @@ def test_broken_rows_are_one_clear_problem(tmp_path: Path) -> None:
         assert len(found) == 2
         assert report.problems.count == 1
         assert message in report.problems.summary()
+
+
+word = st.text("a,é ", min_size=2, max_size=5)
+
+
+@given(st.lists(st.lists(word, min_size=3, max_size=3), min_size=1, max_size=12), st.data())
+@settings(deadline=None)
+def test_a_stray_quote_costs_its_row_alone(rows: list[list[str]], data: st.DataObject) -> None:
+    broken = data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))
+    lines = ['"a","b","c"', *(",".join(f'"{value}"' for value in row) for row in rows)]
+    for number in broken:
+        lines[number + 1] = f'"x"y{lines[number + 1][1:]}'
+    found = list(read_rows(io.BytesIO("\n".join(lines).encode()), "log.csv"))
+    assert [(one.number, one.line) for one in found] == [(at + 1, at + 2) for at in range(len(rows))]
+    for at, one in enumerate(found):
+        if at in broken:
+            assert isinstance(one, BrokenRecordError)
+            assert str(one).startswith("not a readable table: ")
+        else:
+            assert isinstance(one, Record)
+            assert list(one.value.values()) == rows[at]
+
+
+def test_what_a_broken_row_takes_with_it_is_named(tmp_path: Path) -> None:
+    """A field of several lines is torn apart at its quote, and its rest is no row, but for its fields."""
+    path = tmp_path / "log.csv"
+    torn = 'id2,"Say "hi" please,\nall of you,\nand go",yes'
+    open_quote = 'id3,"hello,yes\nid4,foo,yes\nid5,"foo",yes'
+    path.write_text(f"id,instruction,output\nid1,foo,yes\n{torn}\nid6,bar,yes\n{open_quote}\nid7,baz,yes\n")
+    found, report = read(path)
+    assert [one.id for one in found] == ["id1", "id6", "id7"]
+    reason, rest = "not a readable table: ',' expected after '\"'", "the rest of a broken row"
+    assert [(one.record, one.line, one.reason) for one in report.problems.records] == [
+        (2, 3, reason),
+        (3, 4, f"{rest}, by its fields or quotes"),
+        (4, 5, f"{rest}, by its fields or quotes"),
+        (6, 7, f"{reason}; lines 7 to 9 are not read"),
+    ]
+
+
+def test_a_table_without_readable_names_is_refused() -> None:
+    with pytest.raises(BrokenRecordError, match="not a readable table") as error:
+        list(read_rows(io.BytesIO(b'"a"b,c\n1,2\n'), "log.csv"))
+    assert (error.value.line, error.value.number) == (1, 1)

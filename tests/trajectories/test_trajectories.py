@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 import tracemalloc
 import zlib
 from collections import Counter
@@ -242,6 +243,32 @@ def test_an_array_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> No
     assert problems.count == 1
     assert problems.records[0].record == 3
     assert "cut off" in str(problems.records[0])
+
+
+@pytest.mark.parametrize("bad", ["{'a': 1}", '{"a": tru}', '{"a": [1 2]}', "[" * 100_000, '{"é": é}'])
+@pytest.mark.parametrize("form", ["array", "member", "by name", "in a row"])
+def test_what_follows_a_malformed_element_is_counted(tmp_path: Path, bad: str, form: str) -> None:
+    """The rest of a document cannot be read; the bytes of it are told."""
+    values = [json.dumps(talk(name), indent=1) for name in "abcd"]
+    values[2] = bad
+    text = {
+        "array": f"[{', '.join(values)}]",
+        "member": f'{{"runs": [{", ".join(values)}], "n": 4}}',
+        "by name": "{" + ", ".join(f'"{at}": {value}' for at, value in enumerate(values)) + "}",
+        "in a row": "\n".join(values),
+    }[form]
+    path = tmp_path / "log.json"
+    path.write_text(text, encoding="utf-8")
+    found, problems = read(path)
+    assert [item.messages[0]["content"] for item in found] == ["a", "b"]
+    [problem] = problems.records
+    unread = int(
+        re.findall(r"; from here on, ([\d,]+) bytes of the file", problem.reason)[0].replace(",", "")
+    )
+    behind = len(text[text.index(bad) :].encode())
+    # What is no element of an array is decoded by its members, up to the one that is malformed.
+    least = behind - (len(bad.encode()) if form in ("by name", "in a row") else 0)
+    assert least <= unread <= behind
 
 
 def test_gzip_that_breaks_off_gives_what_stands_before(tmp_path: Path) -> None:

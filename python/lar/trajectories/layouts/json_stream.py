@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import msgspec
 
-from lar.trajectories.inputs.compression import Breakable
+from lar.trajectories.inputs.compression import Breakable, BrokenDataError
 
 WINDOW = 1 << 20  # characters; grows for a value that is longer
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
@@ -197,6 +197,18 @@ class Scanner:
                     return value
             self._fill()
 
+    def unread(self) -> str:
+        """How many bytes are left, as the end of an error; the stream is at its end then."""
+        behind = self._text[self._position :].encode("utf-8", "surrogateescape")
+        count = len(behind) + len(self._bytes.getstate()[0])
+        least = ""
+        try:
+            while data := self._stream.read(WINDOW):
+                count += len(data)
+        except BrokenDataError:
+            least = "at least "
+        return f"; from here on, {least}{count:,} bytes of the file are not read" if count else ""
+
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
         # Literals, numbers and escapes that are cut fail a few characters before the end.
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - 12
@@ -225,26 +237,30 @@ def read_document(
 
     A value for which `is_record` is true is a record; another value holds records. An array whose first
     element is a message (`is_message`) is one conversation.
+
+    Behind a malformed value nothing is read: where it ends cannot be told, and its texts may look like
+    records. The error says how many bytes that are.
     """
     scanner = Scanner(stream)
     number = 0
-    while start := scanner.peek():
-        if start not in "[{":
-            raise BrokenRecordError("expected a JSON object or array", scanner.line, number + 1)
-        values = _array(scanner, is_message) if start == "[" else _object(scanner, is_record)
-        while True:
-            try:
-                found = next(values, None)
-            except BrokenRecordError as error:
-                raise BrokenRecordError(str(error), error.line, number + 1) from None
-            if found is None:
-                break
+    try:
+        for value, line, key, context in _values(scanner, is_record, is_message):
             number += 1
-            value, line, key, context = found
             yield Record(value, number, line, key, context)
+    except BrokenRecordError as error:
+        raise BrokenRecordError(f"{error}{scanner.unread()}", error.line, number + 1) from None
 
 
 _Found = tuple[Any, int, str | None, dict[str, Any]]  # value, line, key, context
+
+
+def _values(
+    scanner: Scanner, is_record: Callable[[Any], bool], is_message: Callable[[Any], bool]
+) -> Iterator[_Found]:
+    while start := scanner.peek():
+        if start not in "[{":
+            raise BrokenRecordError("expected a JSON object or array", scanner.line)
+        yield from _array(scanner, is_message) if start == "[" else _object(scanner, is_record)
 
 
 def _array(scanner: Scanner, is_message: Callable[[Any], bool]) -> Iterator[_Found]:
