@@ -17,6 +17,7 @@ from lar.trajectories.exact import exact
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.layouts.rows import ArrowStream, rows_of
+from lar.trajectories.layouts.values import spelled
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.schema import ROLES, Function, Message, ToolCall, Trajectory
 from lar.utils.paths import StrPath
@@ -94,10 +95,15 @@ def read_value(value: Any, number: int, *, forced: Format | None = None, keys: K
 
 
 def as_record(value: Any) -> Any:
-    """`value` as a log would hold it: messages in a dict, a mapping as a dict, else as it is."""
+    """`value` as a log would hold it: messages in a dict, a mapping as a dict, else as it is.
+
+    A row that a database's cursor gave may have decimals and times in its columns.
+    """
     if isinstance(value, list):
         return {"messages": value}
-    return dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return {name: spelled(item) for name, item in value.items()}
+    return value
 
 
 def _is_normalized(message: Message) -> bool:

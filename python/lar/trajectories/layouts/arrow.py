@@ -35,7 +35,7 @@ def read_rows(stream: IO[bytes]) -> Iterator[Record]:
                 for row in rows_of_batch(batch):
                     number += 1
                     yield Record(row, number)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise BrokenRecordError(f"not a readable Arrow file: {error}", None, number + 1) from error
     if source.tail != _END:
         raise BrokenRecordError("the Arrow file is cut off", None, number + 1)

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import IO
 
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.values import distinct
 
 _NAMES = re.compile(r"\.(csv|tsv)(\.\w+)?$", re.IGNORECASE)
 
@@ -21,8 +22,8 @@ def is_csv(name: str) -> bool:
 def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordError]:
     """Yield each row as a record {column: text}, None where it is empty; `name` decides on commas or tabs.
 
-    The line of a record is the one it begins at. A row that is malformed, or has too many fields, gives an
-    error, and reading goes on.
+    Of several columns with one name the first keeps it: see `distinct`. The line of a record is the one it
+    begins at. A row that is malformed, or has too many fields, gives an error, and reading goes on.
 
     Raises:
         BrokenRecordError: the first line, which names the columns, cannot be read.
@@ -39,7 +40,7 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordErr
         _, names = next(rows, (1, []))
         if isinstance(names, BrokenRecordError):
             raise names
-        yield from _records(names, rows)
+        yield from _records(distinct(names), rows)
     finally:
         text.detach()  # who has opened the stream closes it
 

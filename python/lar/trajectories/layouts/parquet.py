@@ -33,7 +33,7 @@ def read_rows(
                 for row in rows_of_batch(batch):
                     number += 1
                     yield Record(row, number)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # corrupt pages raise a plain OSError
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # OSError: of corrupt pages
         raise BrokenRecordError(f"not a readable Parquet file: {error}", None, number + 1) from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from lar.errors import TrajectoryError
+from lar.trajectories.layouts.values import distinct, is_time, spelled, times
 
 _BATCH_ROWS = 64  # rows of an Arrow table that are Python objects at a time
 
@@ -64,9 +65,10 @@ def _arrow_rows(table: object) -> Iterator[dict[str, Any]]:
 def rows_of_batch(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """Yield the rows of an Arrow batch `without_nulls`, few of them in memory at a time; a map is an object.
 
-    Columns become lists first, and these become rows: that takes a third of the time of `to_pylist`.
+    Columns become lists first, and these become rows: that takes a third of the time of `to_pylist`. Of
+    several columns with one name the first keeps it: see `distinct`.
     """
-    names = batch.schema.names
+    names = distinct(batch.schema.names)
     for start in range(0, batch.num_rows, _BATCH_ROWS):
         columns = batch.slice(start, _BATCH_ROWS).columns
         for values in zip(*map(_values, columns), strict=True):
@@ -77,7 +79,7 @@ def _values(array: pa.Array) -> list[Any]:
     """The values of a column, each without nulls."""
     kind = array.type
     if _has_fields(kind):
-        names = [field.name for field in kind]
+        names = distinct([field.name for field in kind])
         rows = [
             {name: value for name, value in zip(names, values, strict=True) if value is not None}
             for values in zip(*map(_members, array.flatten()), strict=True)
@@ -89,8 +91,10 @@ def _values(array: pa.Array) -> list[Any]:
         ends = list(accumulate(lengths))
         lists = [inner[end - length : end] for length, end in zip(lengths, ends, strict=True)]
         return _with_nulls(lists, array)
+    if is_time(kind):
+        return times(array)
     values = array.to_pylist(maps_as_pydicts="lossy")
-    return list(map(_present, values)) if pa.types.is_nested(kind) else values
+    return values if _is_json(kind) else list(map(_present, values))
 
 
 def _members(array: pa.Array) -> list[Any]:
@@ -102,6 +106,12 @@ def _members(array: pa.Array) -> list[Any]:
         return _values(array)
     values = array.to_pylist(maps_as_pydicts="lossy")
     return [None if _is_absent(value) else _present(value) for value in values]
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    """Whether JSON has the values of a column as they are: most columns that are not nested."""
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(is_number or pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _has_fields(kind: pa.DataType) -> bool:
@@ -118,7 +128,7 @@ def _with_nulls(values: list[Any], array: pa.Array) -> list[Any]:
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
     """The rows of a pandas frame. Not through Arrow: a column may mix texts with lists of parts."""
-    names = [str(name) for name in frame.columns]
+    names = distinct([str(name) for name in frame.columns])
     for values in frame.itertuples(index=False, name=None):
         yield dict(zip(names, map(_plain, values), strict=True))
 
@@ -129,6 +139,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
         return [_plain(item) for item in value]
+    if isinstance(value, np.datetime64 | np.timedelta64):  # of nanoseconds, `item` gives a bare number
+        value = value.astype(f"{type(value).__name__}[us]")
     if isinstance(value, np.generic):
         value = value.item()
     missing = type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
@@ -143,7 +155,7 @@ def without_nulls(row: Any) -> Any:
 def _present(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _present(item) for key, item in value.items() if not _is_absent(item)}
-    return [_present(item) for item in value] if isinstance(value, list) else value
+    return [_present(item) for item in value] if isinstance(value, list) else spelled(value)
 
 
 def _is_absent(value: Any) -> bool:
