@@ -1,9 +1,15 @@
 """Sessions of OpenCode: exported, as messages, as events, and its storage folder."""
 
 import json
+import os
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lar.trajectories.inputs import opencode_storage
 from testing.sessions import LOGS, agent, call, read, result, user, write_lines
 
 FOLDER = LOGS / "opencode"
@@ -66,6 +72,50 @@ def test_a_broken_file_of_a_storage_costs_its_session_alone(tmp_path: Path) -> N
     assert [item.id for item in found] == ["ses_a1"]
     assert report.problems.count == 1
     assert "ses_b2" in report.problems.summary()
+
+
+def loose_session(name: str) -> dict[str, Any]:
+    info = {"id": f"{name}-1", "role": "user", "sessionID": name}
+    return {"info": {"id": name, "projectID": "p"}, "messages": [{"info": info, "parts": []}]}
+
+
+def put_loose(folder: Path, name: str, text: str) -> Path:
+    file = folder / f"storage/part/{name}.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps({"id": name, "messageID": f"{name}-1", "type": "text", "text": text}))
+    return file
+
+
+@pytest.mark.parametrize("age", [0, 10**6])
+def test_loose_parts_are_read_as_they_are_at_that_time(
+    tmp_path: Path, age: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that has just changed, and in one that is `age` seconds old: it is searched once."""
+    parts, opened, now = tmp_path / "storage/part", Counter[Path](), time.time()
+    for number in range(6):
+        store(tmp_path, loose_session(f"s{number}"))
+        put_loose(tmp_path, f"s{number}", "old")
+    sessions = opencode_storage.find_sessions(tmp_path / "storage")
+    read_value = opencode_storage._value
+
+    def counted(file: Path) -> Any:
+        opened[file] += 1
+        return read_value(file)
+
+    def texts() -> list[list[str]]:
+        opened.clear()
+        if age and parts.stat().st_mtime > now - age / 2:  # it has changed
+            os.utime(parts, (now, parts.stat().st_mtime - age))
+        values = [json.load(opencode_storage.open_session(session)) for session in sessions]
+        assert not age or max(opened[file] for file in parts.glob("*.json")) <= 2
+        return [[part["text"] for part in value["messages"][0]["parts"]] for value in values]
+
+    monkeypatch.setattr(opencode_storage, "_value", counted)
+    assert texts() == [["old"]] * 6
+    put_loose(tmp_path, "s1", "new")
+    assert texts() == [["old"], ["new"], *[["old"]] * 4]
+    put_loose(tmp_path, "s2", "gone").unlink()
+    assert texts() == [["old"], ["new"], [], *[["old"]] * 3]
 
 
 def test_flat_messages_of_two_sessions() -> None:

@@ -6,10 +6,13 @@ A session lies in many files: `session/PROJECT/SESSION.json`, `message/SESSION/M
 
 import io
 import json
+from functools import lru_cache
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 _FOLDERS = ("message", "part", "session")
+_NEW = 3 * 10**9  # nanoseconds; some file systems have times of two seconds
 
 
 def storage_of(inner: Path) -> Path | None:
@@ -43,7 +46,7 @@ def open_session(messages: Path) -> io.BufferedReader:
     storage, session = messages.parent.parent, messages.name
     infos = [_value(file) for file in sorted((storage / "session").glob(f"**/{session}.json"))]
     info = next((value for value in infos if isinstance(value, dict)), {"id": session})
-    loose = _loose_parts(storage)
+    loose = _loose_parts(storage / "part")
     found = [_message(storage, session, file, loose) for file in sorted(messages.glob("*.json"))]
     found.sort(key=_time)
     exported = {"info": info, "messages": found}
@@ -59,23 +62,34 @@ def _value(file: Path) -> Any:
         return text
 
 
-def _message(storage: Path, session: str, file: Path, loose: dict[str, list[Any]]) -> dict[str, Any]:
+def _message(storage: Path, session: str, file: Path, loose: dict[str, list[Path]]) -> dict[str, Any]:
     info = _value(file)
     own = info.get("parts") if isinstance(info, dict) else None
-    name = info.get("id", file.stem) if isinstance(info, dict) else file.stem
-    folders = (storage / "part" / str(name), storage / "part" / session / str(name))
-    parts = [_value(part) for folder in folders for part in sorted(folder.glob("*.json"))]
-    return {"info": info, "parts": (own or []) + parts + loose.get(str(name), [])}
+    name = str(info.get("id", file.stem) if isinstance(info, dict) else file.stem)
+    folders = (storage / "part" / name, storage / "part" / session / name)
+    files = [part for folder in folders for part in sorted(folder.glob("*.json"))]
+    return {"info": info, "parts": (own or []) + [_value(part) for part in files + loose.get(name, [])]}
 
 
-def _loose_parts(storage: Path) -> dict[str, list[Any]]:
-    """The parts that lie in `part/` itself, by the message that they name."""
-    parts: dict[str, list[Any]] = {}
-    for file in sorted((storage / "part").glob("*.json")):
+def _loose_parts(parts: Path) -> dict[str, list[Path]]:
+    """The files that lie in `part/` itself, by the message that they name.
+
+    All are read to find those of one session, so what they name is kept until a file comes or goes. The time
+    of the folder shows that, unless it is so new that another file may come at the same time.
+    """
+    state = parts.stat()
+    is_settled = abs(time_ns() - state.st_mtime_ns) > _NEW
+    return (_named if is_settled else _named.__wrapped__)(parts, (state.st_ino, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _named(parts: Path, _: tuple[int, int]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in sorted(parts.glob("*.json")):
         part = _value(file)
         if isinstance(part, dict):
-            parts.setdefault(str(part.get("messageID")), []).append(part)
-    return parts
+            found.setdefault(str(part.get("messageID")), []).append(file)
+    return found
 
 
 def _time(message: dict[str, Any]) -> tuple[float, str]:
