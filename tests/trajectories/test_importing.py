@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 from lar._core import count_lines
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
-from lar.trajectories.blocks import Whole, in_blocks
+from lar.trajectories.blocks import Block, Whole, in_blocks, pieces_of
 from lar.trajectories.dialects.messages import normalize_message, plain_messages
+from lar.trajectories.draft import NO_KEYS
 from lar.trajectories.importing import import_logs
 from lar.trajectories.inputs.files import Source
 from lar.trajectories.report import is_own
+from lar.trajectories.spool import Options, read_block
 from lar.utils import pool
 
 
@@ -188,6 +191,38 @@ def test_strict_stops_at_the_first_problem(logs, tmp_path):
     with pytest.raises(TrajectoryError, match=r"a\.jsonl, record 5, line 7: not JSON"):
         import_logs([logs], tmp_path / "t.parquet", workers=1, strict=True)
     assert names_in(tmp_path) == ["logs"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])  # lines are read by columns, or as records
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_file_that_is_cut_while_it_is_read_is_a_problem(tmp_path, kind, strict):
+    """As by a rotation of logs: the process that reads a block finds fewer bytes than there were."""
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(f"{json.dumps({'messages': rich(number)})}\n" for number in range(40)))
+    source = Source(path, path.name, path.stat().st_size)
+    pieces = pickle.loads(pickle.dumps(list(pieces_of(source, None, tmp_path))))
+    assert len(pieces) > 4
+    left = pieces[2].start + 100
+    os.truncate(path, left)
+    report, count = Report(), 0
+    options = Options("auto", NO_KEYS, strict, None, kind, tmp_path)
+    if strict:
+        with pytest.raises(
+            TrajectoryError, match=r"record \d+, line \d+: the file was cut while it was read"
+        ):
+            read_block(options, Block(tuple(pieces)))
+        return
+    for piece in pieces:
+        spooled = read_block(options, Block((piece,)))
+        report.merge(spooled.report)
+        count += spooled.count
+    first, *others = report.problems.records
+    assert count == pieces[2].first_number - 1
+    assert (first.record, first.line) == (count + 1, count + 1)
+    assert ": 100 of " in first.reason
+    assert [one.record for one in others] == [piece.first_number for piece in pieces[3:]]
+    assert all(": 0 of " in one.reason for one in others)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -54,12 +54,24 @@ class Lines:
     by_place: bool
 
     def read(self) -> bytes:
-        """The lines."""
+        """The lines.
+
+        Raises:
+            BrokenRecordError: the file has become shorter. What is left may be of another log by now.
+        """
         if self.data is not None:
             return self.data
         with self.source.open() as file:
             file.seek(self.start)
-            return file.read(self.size)
+            data = file.read(self.size)
+        if len(data) < self.size:
+            raise BrokenRecordError(
+                f"the file was cut while it was read: {len(data):,} of {self.size:,} bytes are left of the"
+                " lines from here on, and none of them is read",
+                self.first_line,
+                self.first_number,
+            )
+        return data
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -118,7 +118,11 @@ def _plain_lines(options: Options, piece: Lines) -> ChatLines | None:
     is_simple = options.format == "auto" and options.keys == NO_KEYS and options.redact is None
     if not (is_simple and options.kind == "parquet" and is_utf8(piece.source.label)):
         return None
-    lines = ChatLines(piece.read(), piece.source.label, piece.first_line, piece.first_number)
+    try:
+        data = piece.read()
+    except BrokenRecordError:  # reported with the records
+        return None
+    lines = ChatLines(data, piece.source.label, piece.first_line, piece.first_number)
     return lines if len(lines) else None
 
 
