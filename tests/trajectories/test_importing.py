@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lar._core import count_lines
+from lar.cli.inventory import leftovers
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, blocks, importing, read_trajectories, write_trajectories
 from lar.trajectories.blocks import Block, Whole, in_blocks, pieces_of
@@ -324,6 +325,21 @@ def large(tmp_path):
     return folder / "log.jsonl"
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_all_that_a_killed_import_leaves_is_a_leftover(logs, tmp_path):
+    """`lar status` names the hidden folder of conversations too."""
+    seen = []
+
+    def look(*_):
+        hidden = [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+        assert leftovers(tmp_path) == sorted(hidden)
+        seen.extend(path for path in hidden if path.is_dir() and any(path.iterdir()))
+
+    import_logs([logs], tmp_path / "t.parquet", workers=1, progress=look)
+    assert seen
+    assert leftovers(tmp_path) == []
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 @pytest.mark.parametrize("end", ["interrupt", "terminate", "kill worker", "kill parent"])
@@ -353,6 +369,7 @@ def test_no_half_file_and_no_process_is_left(large, tmp_path, end):
     assert not (tmp_path / "t.parquet").exists()
     if end != "kill parent":
         assert names_in(tmp_path) == ["large"]
+    assert names_in(tmp_path) == sorted(["large", *(path.name for path in leftovers(tmp_path))])
 
 
 def test_the_order_of_results_is_that_of_the_tasks():

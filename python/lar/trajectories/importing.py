@@ -112,7 +112,8 @@ def import_logs(
     forced, kind, sources = format_of(format, keys), output_kind(output), find_sources(paths, found.pass_over)
     with (
         atomic_file(output) as temporary,
-        temporary_folder(f".{output.name}.", ".spool", output.parent) as folder,
+        # By the end of its name `lar status` finds what a killed import leaves.
+        temporary_folder(f".{output.name}.", ".spool.partial", output.parent) as folder,
     ):
         options = Options(format, keys, strict, redact, kind, folder)
         if forced is None:
