@@ -200,10 +200,14 @@ class Runs:
         than 2^32 places of a part.
         """
 
-    def sample(self, most: int) -> Runs:
+    def sample(
+        self, most: int, token_bytes: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
+    ) -> Runs:
         """Draw runs of two tokens or more with about `most` tokens; all such runs if they have fewer.
 
-        A run's count is the number of occurrences that it stands for.
+        A run's count is the number of occurrences that it stands for. Of runs with more than `most` / 64
+        tokens (1,024 at least), pieces are drawn. With the bytes of all tokens and their offsets, as of
+        `cut_after`, pieces begin and end between characters.
         """
 
     def cut_after(self, token_bytes: NDArray[np.uint8], byte_offsets: NDArray[np.int64], text: bytes) -> Runs:

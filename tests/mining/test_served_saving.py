@@ -1,5 +1,6 @@
 """What latents save in the text that engines read, against the definition."""
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,33 @@ def test_a_large_corpus_is_audited_in_a_sample(corpus, monkeypatch):
     for of in (lambda audit: audit.expected(segments), lambda audit: audit.count(segments).saved):
         assert not np.array_equal(of(sample), of(whole))
         assert of(sample).sum() == pytest.approx(of(whole).sum(), rel=0.25)
+
+
+def test_of_long_runs_pieces_of_whole_characters_are_audited(monkeypatch):
+    chance = random.Random(0)
+    pieces = ["é", "€é", "the user", " celsius", "1", "a"]
+    encoded = [TOKENIZER.encode("".join(chance.choices(pieces, k=40_000))) for _ in range(2)]
+    tokens = np.concatenate(encoded)
+    folder = _core.RunFolder(TOKENIZER.barriers)
+    ends = np.cumsum([0, *map(len, encoded)])
+    folder.add(tokens, ends, np.ones(len(tokens), np.bool_), np.arange(2, dtype=np.uint32))
+    runs, segments = folder.finish(), segments_of(["the user", " celsius", "€é"])
+    whole = Audit(runs, TOKENIZER).count(segments)
+    monkeypatch.setattr(served_saving, "AUDITED_TOKENS", 1 << 16)
+    found = Audit(runs, TOKENIZER).count(segments)
+    assert found.saved.sum() == pytest.approx(whole.saved.sum(), rel=0.5)
+    assert found.uses.sum() == pytest.approx(whole.uses.sum(), rel=0.5)
+
+    def texts(sample):
+        tokens, offsets, *_ = sample.to_arrays()
+        return [TOKENIZER.bytes_of(run) for run in np.split(tokens, offsets[1:-1])]
+
+    content, offsets = TOKENIZER.token_bytes()
+    pieces = texts(runs.sample(1 << 16, (content, offsets.astype(np.int64))))
+    assert len(pieces) > 30
+    assert all(piece.decode() for piece in pieces)
+    with pytest.raises(UnicodeDecodeError):
+        assert [piece.decode() for piece in texts(runs.sample(1 << 16))]
 
 
 def test_more_latents_are_kept_where_less_must_be_saved(corpus):

@@ -43,7 +43,8 @@ class Audit:
 
     def __init__(self, runs: _core.Runs, tokenizer: Tokenizer) -> None:
         """Audit the runs of two tokens or more, or a sample of them."""
-        self._runs = runs.sample(AUDITED_TOKENS)
+        content, offsets = tokenizer.token_bytes()
+        self._runs = runs.sample(AUDITED_TOKENS, (content, offsets.astype(np.int64)))
         self._tokenizer = tokenizer
 
     @cached_property

@@ -158,8 +158,19 @@ impl Runs {
         Ok((Runs { runs: Arc::new(runs) }, nats))
     }
 
-    fn sample(&self, py: Python<'_>, most: Number<u64>) -> PyResult<Runs> {
-        let runs = detached(py, || self.runs.sample(most.0)).map_err(to_python)?;
+    #[pyo3(signature = (most, token_bytes=None))]
+    fn sample(
+        &self,
+        py: Python<'_>,
+        most: Number<u64>,
+        token_bytes: Option<(PyReadonlyArray1<'_, u8>, PyReadonlyArray1<'_, i64>)>,
+    ) -> PyResult<Runs> {
+        let bytes = token_bytes.map(|(bytes, offsets)| token_bytes_from(&bytes, &offsets)).transpose()?;
+        let draw = || match &bytes {
+            Some(bytes) => self.runs.sample_text(most.0, bytes),
+            None => self.runs.sample(most.0),
+        };
+        let runs = detached(py, draw).map_err(to_python)?;
         Ok(Runs { runs: Arc::new(runs.into()) })
     }
 

@@ -83,7 +83,7 @@ fn find_within(runs: &RunParts, limits: &Limits, bounds: Bounds) -> Result<Candi
 fn find_by_sample(runs: &RunParts, limits: &Limits, most: u64) -> Result<Segments> {
     let step = runs.sizes().step_for(most);
     let tasks = u32::try_from(step).unwrap_or(u32::MAX);
-    let sample = sampled(runs, step, Draw::Search)?;
+    let sample = sampled(runs, most, Draw::Search, |_| true)?;
     Ok(find_in_sample(&sample, &limits_of_sample(limits, step), tasks)?.into_segments())
 }
 
@@ -146,7 +146,7 @@ mod tests {
     fn a_sample_finds_nearly_what_the_whole_text_has() {
         let exact = find_exactly(&corpus(400, 4_000), &LIMITS).unwrap();
         let runs = RunParts::from(corpus(400, 4_000));
-        let sample = sampled(&runs, runs.sizes().step_for(SMALL.sampled), Draw::Search).unwrap();
+        let sample = sampled(&runs, SMALL.sampled, Draw::Search, |_| true).unwrap();
         assert!((sample.strings().tokens().len() as u64) < runs.tokens() / 5);
         let bounds = Bounds { most_tasks: u32::MAX, ..SMALL };
         let found = find_within(&runs, &LIMITS, bounds).unwrap();
@@ -202,8 +202,45 @@ mod tests {
         let counts = runs.counts().iter().map(|count| count * 100).collect();
         let often = Runs::from_parts(runs.strings().clone(), counts, runs.task_sets().clone()).unwrap();
         let often = RunParts::from(often);
-        let sample = sampled(&often, often.sizes().step_for(2_000), Draw::Search).unwrap();
+        let sample = sampled(&often, 2_000, Draw::Search, |_| true).unwrap();
         let tokens = sample.strings().tokens().len();
         assert!((1_400..2_600).contains(&tokens), "{tokens}");
+    }
+
+    /// The sentences of a corpus behind each other, in as many runs as tasks.
+    fn long_runs(tasks: u32, length: usize) -> Runs {
+        let sentences = corpus(400, 40);
+        let mut seed = tasks;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % sentences.len()
+        };
+        let mut run = || {
+            let mut run = Vec::new();
+            while run.len() < length {
+                run.extend_from_slice(sentences.strings().get(next()));
+            }
+            run
+        };
+        let strings = (0..tasks).map(|_| run()).collect::<Vec<_>>();
+        let tasks = (0..tasks).map(|task| [task]).collect::<Vec<_>>();
+        let counts = vec![1; tasks.len()];
+        Runs::from_parts(
+            strings.iter().map(Vec::as_slice).collect(),
+            counts,
+            tasks.iter().map(<[u32; 1]>::as_slice).collect(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_sample_of_a_few_long_runs_finds_nearly_what_they_have() {
+        for tasks in 2..6 {
+            let runs = long_runs(tasks, 200_000);
+            let exact = find_exactly(&runs, &LIMITS).unwrap();
+            let bounds = Bounds { whole: 0, sampled: 1 << 16, most_tasks: u32::MAX };
+            let found = find_within(&runs.into(), &LIMITS, bounds).unwrap();
+            assert!(total(&found) > 0.9 * total(&exact), "{} {}", total(&found), total(&exact));
+        }
     }
 }

@@ -46,6 +46,12 @@ impl TokenBytes {
     pub fn get(&self, id: u32) -> &[u8] {
         &self.bytes[self.offsets[id as usize]..self.offsets[id as usize + 1]]
     }
+
+    /// For each id, whether its first byte is the first one of a character in UTF-8.
+    pub(crate) fn begin_characters(&self) -> Vec<bool> {
+        let begins = |id: u32| self.get(id).first().is_some_and(|byte| byte & 0xC0 != 0x80);
+        (0..self.size()).map(begins).collect()
+    }
 }
 
 fn check_number(ids: usize) -> Result<()> {

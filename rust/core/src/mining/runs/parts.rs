@@ -7,6 +7,7 @@ use crate::mining::runs::sample::{Draw, Sizes, sampled};
 use crate::mining::runs::spill::file::{Extent, SpillFile};
 use crate::mining::runs::spill::{MemoryBound, SpillingFolder, groups_of};
 use crate::mining::runs::{Room, Runs, sum_of_occurrences};
+use crate::tokens::bytes::TokenBytes;
 #[cfg(test)]
 use crate::tokens::checks::check_length;
 
@@ -127,12 +128,21 @@ impl RunParts {
 
     /// Runs of two tokens or more that stand for all, with about `most` tokens; all of these if they are fewer.
     ///
-    /// A run's count is the number of occurrences that it stands for.
+    /// A run's count is the number of occurrences that it stands for. Of very long runs, pieces are drawn.
     ///
     /// # Errors
     /// If runs cannot be read from disk.
     pub fn sample(&self, most: u64) -> Result<Runs> {
-        sampled(self, self.sizes().step_for(most), Draw::Selection)
+        sampled(self, most, Draw::Selection, |_| true)
+    }
+
+    /// The same where runs are text: pieces begin and end between characters.
+    ///
+    /// # Errors
+    /// If runs cannot be read from disk.
+    pub fn sample_text(&self, most: u64, token_bytes: &TokenBytes) -> Result<Runs> {
+        let begin = token_bytes.begin_characters();
+        sampled(self, most, Draw::Selection, |id| begin.get(id as usize).is_none_or(|&begins| begins))
     }
 
     /// The runs after each distinct run is cut before every token that may not continue one.
