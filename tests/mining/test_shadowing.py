@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import lar
 from lar.mining import selection
+from lar.mining.overlaps import Overlaps
 from lar.mining.shadowing import SHADOW_WORTH, at_fault
 from lar.trajectories import Trajectory
 from testing import toy
@@ -78,3 +79,31 @@ def test_after_some_audits_no_other_latent_is_blamed(monkeypatch):
     texts = [latent.text for latent in lar.mine(corpus, size=100).latents]
     assert "The temperature in " in texts
     assert "The temperature in" not in texts
+
+
+@given(st.lists(st.text("ab=", min_size=1, max_size=9), max_size=14), st.text("ab=", max_size=12))
+def test_all_overlaps_are_found_at_once(sought, text):
+    sought.sort()
+    assert Overlaps(sought).of(text) == {rank for rank, one in enumerate(sought) if overlap(one, text)}
+
+
+def test_long_separators_take_linear_time():
+    """Counted, not timed: one step a character, where each pair of characters was compared."""
+    lengths = range(200, 2000, 100)
+    overlaps, steps = Overlaps(["=" * length + end for length in lengths for end in ("", "\n")]), 0
+
+    class Counted(dict):
+        def get(self, *key):
+            nonlocal steps
+            steps += 1
+            return super().get(*key)
+
+        def __contains__(self, key):
+            nonlocal steps
+            steps += 1
+            return super().__contains__(key)
+
+    overlaps._next = [Counted(one) for one in overlaps._next]
+    text = "=" * 4000 + "-"
+    assert len(overlaps.of(text)) == len(lengths)
+    assert steps < 6 * len(text)

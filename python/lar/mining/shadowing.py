@@ -6,12 +6,12 @@ every word, and there it *shadows* `"<answer>"`, which then saves nothing. The o
 the second.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lar.mining.overlaps import Overlaps
 
 # Share of a latent's worth up to which one that shadows it is dropped in its place. With 1, latents that cut
 # each other at indentations go one after another, and intercode_python saves a point less with 256 (counted
@@ -44,31 +44,9 @@ def at_fault(
 def _shadows(texts: Sequence[str], failing: Sequence[int], others: Sequence[int]) -> dict[int, list[int]]:
     """For each of `failing` the `others` that contain its text, or end in its beginning."""
     ordered = sorted(failing, key=texts.__getitem__)
-    sought = [texts[one] for one in ordered]
+    overlaps = Overlaps([texts[one] for one in ordered])
     found: dict[int, list[int]] = {one: [] for one in failing}
     for other in others:
-        for one in {ordered[rank] for rank in _overlapped(texts[other], sought)} - {other}:
+        for one in {ordered[rank] for rank in overlaps.of(texts[other])} - {other}:
             found[one].append(other)
     return found
-
-
-def _overlapped(text: str, sought: Sequence[str]) -> set[int]:
-    """The indices in `sought`, which is sorted, of what `text` contains and of what its end begins."""
-    found: set[int] = set()
-    for start in range(len(text)):
-        low, high = 0, len(sought)  # those that begin with what `text` has from `start` on
-        for end in range(start, len(text)):
-            at = partial(_character, end - start)
-            low = bisect_left(sought, text[end], low, high, key=at)
-            high = bisect_right(sought, text[end], low, high, key=at)
-            if low == high:
-                break
-            whole = bisect_right(sought, "", low, high, key=partial(_character, end - start + 1))
-            found.update(range(low, whole))
-        else:
-            found.update(range(low, high))
-    return found
-
-
-def _character(index: int, text: str) -> str:
-    return text[index : index + 1]
