@@ -23,7 +23,9 @@ from lar.trajectories import write_trajectories
 from lar.utils.extras import install_command
 from lar.utils.result_files import VOCABULARY_FILE
 from testing import tiny, toy
+from testing.conversations import agent, user
 from testing.corpora import CHATML, contents, make_trajectories
+from testing.lossy_templates import LOSSY
 from testing.scores import score_with
 
 ray = pytest.importorskip("ray", reason="needs Ray (pip install '.[ray]')")
@@ -154,6 +156,23 @@ def test_one_shard_or_many(folder, cluster, sharded, tmp_path):
     whole = Corpus.build(toy.trajectories(60), folder / "model", tmp_path / "whole")
     assert len(whole.manifest.parts) == 1
     assert mine(whole, backend=cluster, size=20).latents == mine(sharded, size=20).latents
+
+
+def test_prompts_of_runs_that_are_several_rows(cluster, tmp_path):
+    """Reasoning that the template drops later makes a row of each question."""
+    chats = [
+        [
+            message
+            for at in range(3)
+            for message in (user(f"{at} of {run}?"), agent("It is.", reasoning_content="So."))
+        ]
+        for run in range(20)
+    ]
+    corpus = Corpus.build(chats, LOSSY["last thought"], tmp_path / "corpus", shard_tokens=2000)
+    assert len(corpus) == 3 * corpus.num_trajectories
+    assert len(corpus.manifest.parts) > 1
+    found = same(corpus, cluster, tmp_path, size=8, prompt_weight=0.5)
+    assert 0 < found.mining["prompt_tokens"] < corpus.num_tokens - corpus.num_action_tokens
 
 
 def test_runs_are_merged_in_the_order_of_one_folder(sharded, cluster):

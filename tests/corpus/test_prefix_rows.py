@@ -13,6 +13,7 @@ from lar.evaluation.reporting.measure import measure
 from lar.evaluation.reporting.turns import Turns
 from lar.evaluation.usage import Tokens, base_tokens_by_task, base_usage, usage
 from lar.mining.mine import mine
+from lar.mining.one_machine import OneMachine
 from lar.trajectories.schema import Trajectory
 from lar.utils.progress import silent
 from testing.conversations import agent, call, result, user
@@ -94,7 +95,7 @@ def test_a_report_numbers_the_turns_of_a_run_and_shows_it_whole(corpus):
 
 
 def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(corpus):
-    vocabulary = mine(corpus, 16, min_support=2)
+    vocabulary = mine(corpus, 16, min_support=2, prompt_weight=0.5)
     found = usage(corpus, vocabulary)
     total = evaluate(corpus, vocabulary).total
     for tokens, read in ((found.base, total.context_base_tokens), (found.units, total.context_units)):
@@ -102,12 +103,35 @@ def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(corpus):
     measured = measure({"here": corpus}, vocabulary, silent, frozenset(corpus.tasks))
     (prompt,) = measured.prompt.values()
     assert (prompt.number, prompt.base, prompt.units) == (40, found.base.prompt, found.units.prompt)
+    saved = sum(use.prompt_uses * (len(use.latent) - 1) for use in measured.latents)
+    assert saved == pytest.approx(prompt.base - prompt.units, rel=0.01)
     (generated,) = measured.generated.values()
     assert (generated.number, generated.base, generated.units) == (
         40,
         found.base.generated,
         found.units.generated,
     )
+
+
+@pytest.mark.parametrize("gates", ["none", "engines"])
+def test_mining_weighs_a_prompt_as_often_as_evaluation_reads_it(corpus, gates):
+    vocabulary = mine(corpus, 16, prompt_weight=0.5, gates=gates)
+    total = evaluate(corpus, vocabulary).total
+    assert vocabulary.mining["prompt_tokens"] == total.prompt_base_tokens
+    saved = sum(latent.prompt_saving for latent in vocabulary)  # by the parse of tokens, not of text
+    assert saved / total.prompt_base_tokens == pytest.approx(total.prompt_reduction, abs=0.01)
+
+
+def test_what_a_row_repeats_is_mined_once(corpus):
+    """The runs of prompts have the tokens that no row before has, nor the agent's."""
+    fresh = []
+    for row, before in zip(corpus, [None, *corpus], strict=False):
+        begin = common(before.tokens, row.tokens) if row.continues else 0
+        fresh += row.tokens[begin:][~row.action[begin:]].tolist()
+    tokens, offsets, counts, *_ = OneMachine().fold(corpus, None, prompt=True).to_arrays()
+    found = np.repeat(tokens, np.repeat(counts, np.diff(offsets).astype(np.int64)).astype(np.int64))
+    wanted = [token for token in fresh if token not in corpus.tokenizer.barriers]
+    assert sorted(found.tolist()) == sorted(wanted)
 
 
 def test_tables_have_the_rows_and_give_them_back(corpus, tmp_path):

@@ -53,7 +53,7 @@ class Backend(Protocol):
         """The distinct runs of the corpus; with `nats`, cut before each token of a higher entropy.
 
         `progress` counts tokens. With `prompt`, the runs are those that the agent only reads, instead of
-        those that it writes.
+        those that it writes; what several rows of a run repeat is there once.
         """
 
 

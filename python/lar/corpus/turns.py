@@ -26,6 +26,31 @@ def _of_shard(shard: Shard) -> int:
     return len(turn_starts(shard.action, shard.offsets))
 
 
+def count_prompt_tokens(corpus: Corpus, backend: Backend | None = None) -> int:
+    """The number of a corpus's tokens that are `newly_read`."""
+    if len(corpus) == corpus.num_trajectories:  # no row repeats the one before
+        return corpus.num_tokens - corpus.num_action_tokens
+    return sum(map_shards(_prompt_tokens_of, corpus, backend))
+
+
+def _prompt_tokens_of(shard: Shard) -> int:
+    return int(newly_read(shard.tokens, shard.action, shard.offsets, shard.continues).sum())
+
+
+def newly_read(
+    ids: NDArray[np.uint32],
+    action: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    continues: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which of n ids the agent only reads, each counted in the first row that has it; bool (n).
+
+    action: (n), what it writes in these rows. The other arguments are those of `read_before`. In a later row
+    of a run the agent also reads what it wrote in an earlier one.
+    """
+    return ~action & ~read_before(ids, offsets, continues)
+
+
 def read_before(
     ids: NDArray[np.uint32], offsets: NDArray[np.int64], continues: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from lar.corpus import Corpus
 from lar.corpus.backend import Backend
 from lar.corpus.dominant_task import dominant_task
 from lar.corpus.seen_tasks import check_unseen, digests_of
-from lar.corpus.turns import count_turns
+from lar.corpus.turns import count_prompt_tokens, count_turns
 from lar.errors import CorpusError
 from lar.mining.corpus_runs import CorpusRuns
 from lar.mining.engine_gates.static import BORDER, CUTS, SERVED, parse_gates, texts_of
@@ -276,7 +276,7 @@ class _Mining:
             "trajectories": corpus.num_trajectories,
             "turns": self._turns,
             "action_tokens": corpus.num_action_tokens,
-            "prompt_tokens": corpus.num_tokens - corpus.num_action_tokens,
+            "prompt_tokens": self._prompt_tokens,
             "distinct_runs": len(folded.runs.searched),
             "candidates": len(search.candidates),
             "candidates_gated": search.gated,
@@ -319,7 +319,7 @@ class _Mining:
             self._corpus.tokenizer,
             self._crossed,
             self._audit,
-            self._options.weights.total(self._corpus),
+            self._options.weights.total(self._corpus.num_action_tokens, self._prompt_tokens),
             held,
             min_kept=self._options.min_kept,
             static=self._static,
@@ -371,6 +371,10 @@ class _Mining:
     @cached_property
     def _turns(self) -> int:
         return count_turns(self._corpus, self._backend)
+
+    @cached_property
+    def _prompt_tokens(self) -> int:
+        return count_prompt_tokens(self._corpus, self._backend)
 
     @cached_property
     def _audit(self) -> Audit:

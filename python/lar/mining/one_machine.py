@@ -12,6 +12,7 @@ from lar import _core
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import map_shards
 from lar.corpus.encoding import Encoded, local_encode
+from lar.corpus.turns import newly_read
 from lar.errors import CorpusError, OptionError
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Trajectory
@@ -97,14 +98,17 @@ def add_shard(
     """Fold a shard of m trajectories, whose tasks have the numbers `tasks` (m), into `folder`.
 
     With `nats`, runs are cut before each token of a higher entropy. With `prompt`, the runs are those that
-    the agent only reads.
+    the agent only reads, each once: `newly_read`.
 
     Raises:
         CorpusError: `nats` is given and the shard is not scored.
     """
     # Not as float16, to which a comparison would round `nats`.
     continues = None if nats is None else entropies_of(shard).astype(np.float32) <= nats
-    folder.add(shard.tokens, shard.offsets, ~shard.action if prompt else shard.action, tasks, continues)
+    chosen = shard.action
+    if prompt:
+        chosen = newly_read(shard.tokens, shard.action, shard.offsets, shard.continues)
+    folder.add(shard.tokens, shard.offsets, chosen, tasks, continues)
 
 
 def entropies_of(shard: Shard) -> NDArray[np.float16]:

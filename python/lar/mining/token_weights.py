@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lar.corpus import Corpus
 from lar.errors import OptionError
 
 # Weights are rounded to a ratio whose denominator is at most this.
@@ -39,7 +38,6 @@ class TokenWeights:
         ratio = Fraction(prompt_weight).limit_denominator(FINEST)
         return cls(ratio.denominator, ratio.numerator)
 
-    def total(self, corpus: Corpus) -> int:
-        """The weight of all tokens of a corpus."""
-        prompt = corpus.num_tokens - corpus.num_action_tokens
-        return self.generated * corpus.num_action_tokens + self.prompt * prompt
+    def total(self, generated: int, prompt: int) -> int:
+        """The weight of so many tokens that the agent writes, and so many that it only reads."""
+        return self.generated * generated + self.prompt * prompt

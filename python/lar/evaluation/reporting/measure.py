@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
-from lar.corpus.turns import read_before
+from lar.corpus.turns import newly_read
 from lar.evaluation.reporting.turns import Turns
 from lar.utils.progress import Progress
 from lar.vocabulary.latent import Latent
@@ -151,11 +151,16 @@ def _add_savings(
     runs = int((measured & ~shard.continues).sum())
     found.generated[name].add(runs, int(base[chosen].sum()), int(units[chosen].sum()))
     ends = np.searchsorted(form.starts, shard.offsets)
-    read = ~shard.action & ~read_before(shard.tokens, shard.offsets, shard.continues)
-    read_units = ~form.action & ~read_before(form.units, ends, shard.continues)
+    read = newly_read(shard.tokens, shard.action, shard.offsets, shard.continues)
     kept = np.repeat(measured, np.diff(shard.offsets)) & read
-    kept_units = np.repeat(measured, np.diff(ends)) & read_units
+    kept_units = np.repeat(measured, np.diff(ends)) & _read_units(shard, form)
     found.prompt[name].add(runs, int(kept.sum()), int(kept_units.sum()))
+
+
+def _read_units(shard: Shard, form: Reparameterized) -> NDArray[np.bool_]:
+    """Which units the agent only reads, each once; bool (u)."""
+    ends = np.searchsorted(form.starts, shard.offsets)
+    return newly_read(form.units, form.action, ends, shard.continues)
 
 
 def _add_uses(
@@ -163,7 +168,8 @@ def _add_uses(
 ) -> None:
     latent = form.units >= vocabulary.base_size
     ids = form.units.astype(np.int64) - vocabulary.base_size
-    for index, uses in enumerate(np.bincount(ids[latent & ~form.action], minlength=vocabulary.size).tolist()):
+    read = latent & _read_units(shard, form)
+    for index, uses in enumerate(np.bincount(ids[read], minlength=vocabulary.size).tolist()):
         found.latents[index].prompt_uses += uses
     places = np.flatnonzero(latent & form.action)
     of_turn = turns.at(form.starts[places])
