@@ -137,6 +137,14 @@ def test_arguments_that_are_no_json_are_not_lost():
     assert "{broken" in text
 
 
+@pytest.mark.parametrize(
+    "loop", ['{"x": ' + "[" * 3000, '{"a":' * 3000, '{"x": ' + "[" * 3000 + "]" * 3000 + "}"]
+)
+def test_arguments_that_nest_without_an_end_stay_text(loop):
+    (text,) = agent_texts(PLAIN["llama3"], [user("go"), call(loop)])
+    assert json.dumps(loop) in text
+
+
 def test_calls_tools_and_results_are_written_for_templates_without_them():
     messages = [user("go"), call(content="Well."), result("one"), result("two"), agent("done")]
     spans = render(PLAIN["chatml"], Trajectory("t", "task", messages, tools=[TOOL]))

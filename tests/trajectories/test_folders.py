@@ -165,6 +165,13 @@ def test_a_state_is_a_log_where_no_dataset_is(tmp_path: Path, file: str) -> None
     assert [item.messages for item in read(tmp_path)[0]] == [item.messages for item in read(LOGS / file)[0]]
 
 
+def test_a_state_that_nests_without_an_end_names_no_files(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("[" * 100_000)
+    (tmp_path / "x.arrow").touch()
+    found, passed = found_in(tmp_path)
+    assert (found, passed) == ({tmp_path / "x.arrow"}, {tmp_path / "state.json"})
+
+
 RESULTS = {
     "run": ("run.json", {"logs": ["logs"], "model": "m", "hold_out": 0.2}),
     "corpus": ("manifest.json", {"tokenizer_fingerprint": "0", "parts": []}),

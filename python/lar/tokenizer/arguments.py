@@ -35,7 +35,8 @@ def _object_text(arguments: Any) -> Any:
 def _parsed(text: Any) -> Any:
     try:
         arguments = json.loads(text)
-    except (TypeError, ValueError):
+    # Brackets that a model repeats without an end nest too deep.
+    except (TypeError, ValueError, RecursionError):
         return text
     return arguments if isinstance(arguments, dict) else text
 

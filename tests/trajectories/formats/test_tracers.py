@@ -41,6 +41,15 @@ def test_rows_of_mlflow() -> None:
     assert (found.messages, found.task, found.success) == (talk(name="count"), "tr-1", None)
 
 
+def test_a_value_of_mlflow_that_nests_without_an_end_stays_text(tmp_path: Path) -> None:
+    trace = json.loads((LOGS / "mlflow" / "trace.json").read_text())
+    for span in trace["data"]["spans"]:
+        span["attributes"]["loop"] = "[" * 3000
+    file = tmp_path / "trace.json"
+    file.write_text(json.dumps(trace))
+    assert list(read_trajectories([file])) == list(read_trajectories([LOGS / "mlflow" / "trace.json"]))
+
+
 def test_weave() -> None:
     found = only("weave", "calls.jsonl")
     assert found.messages == talk(name="count")

@@ -80,7 +80,7 @@ def _data_files(folder: Path) -> list[str] | None:
     try:
         state = json.loads((folder / "state.json").read_bytes())
         return [str(file["filename"]) for file in state["_data_files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

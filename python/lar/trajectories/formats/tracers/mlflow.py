@@ -53,7 +53,7 @@ def _decoded(span: Span, trace: Any) -> Span:
 def _value(value: Any) -> Any:
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
