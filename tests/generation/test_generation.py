@@ -109,6 +109,35 @@ def test_a_streamer_takes_one_call_after_another(student):
         assert "".join(pieces) == student.vocabulary.text([units[0], half])
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("held", [False, True])  # the error comes in `put`, or with held-back text in `end`
+def test_a_streamer_starts_anew_after_a_failed_call(student, error, held):
+    tokenizer = student.vocabulary.tokenizer
+    word, half = tokenizer.encode("a"), tokenizer.encode("é")[:1]
+    pieces, fails = [], True
+
+    def on_text(text):
+        if fails:
+            raise error
+        pieces.append(text)
+
+    streamer = UnitStreamer(student.vocabulary, on_text)
+
+    def call(units, *, ends=True):
+        streamer.put(torch.tensor([[1, 2, 3]]))
+        streamer.put(torch.from_numpy(units.astype(np.int64)))
+        if ends:
+            streamer.end()
+
+    with pytest.raises(error):
+        call(half if held else word)
+    fails = False
+    call(word, ends=False)
+    streamer.reset()  # as after a call that failed outside of `on_text`
+    call(word)
+    assert pieces == ["a", "a"]
+
+
 def test_sampling_is_reproducible_and_differs_between_seeds(student):
     runs = [
         [got.units.tolist() for got in generate(student, PROMPTS, Sampling(24, temperature=2.0, seed=seed))]
