@@ -213,7 +213,16 @@ def zipped():
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"PK\x03\x04 no archive", zipped(), npy_of("(5,)"), npy_of(f"({10**14},)"), npy_of("(((")],
+    [
+        b"",
+        b"PK\x03\x04 no archive",
+        zipped(),
+        npy_of("(5,)"),
+        npy_of(f"({10**14},)"),
+        npy_of(f"({10**30},)"),
+        npy_of("((("),
+        npy_of("(1,), []: 1"),
+    ],
 )
 def test_a_damaged_array_is_refused(tmp_path, content):
     (tmp_path / "ids.npy").write_bytes(content)

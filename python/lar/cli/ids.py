@@ -39,8 +39,8 @@ def read_ids(path: Path, hint: str = "") -> Iterator[NDArray[np.uint32]]:
             with path.open("rb") as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
             yield as_ids(array)
-        # A header can end early, ask for more memory than there is, or be no Python.
-        except (ValueError, OSError, EOFError, MemoryError, TokenError) as error:
+        # A header can end early, ask for more memory than there is or numbers have, or be no Python.
+        except (ValueError, OSError, EOFError, MemoryError, OverflowError, TypeError, TokenError) as error:
             raise OptionError(f"{path}: {error}") from error
         return
     not_text = "; an array is read from a file that ends in .npy"
