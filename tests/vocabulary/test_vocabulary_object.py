@@ -75,6 +75,25 @@ def test_the_mask_of_an_action_holds_bools(vocabulary):
     assert vocabulary.reparameterize(ids, mask).units.tolist() == units.tolist()
     with pytest.raises(OptionError, match="must hold bools, not uint8"):
         vocabulary.reparameterize(ids, np.ones(len(ids), dtype=np.uint8))
+    for wrong in (np.array([mask]), True, [mask, mask[1:]]):
+        with pytest.raises(OptionError, match="action must be a list"):
+            vocabulary.reparameterize(ids, wrong)
+
+
+@pytest.mark.parametrize("latents", [True, False])  # a control is parsed by another function
+def test_offsets_are_integers_of_any_width(vocabulary, latents):
+    vocabulary = vocabulary if latents else LatentVocabulary((), vocabulary.tokenizer)
+    ids = vocabulary.tokenizer.encode("look up the weather")
+    mask, bounds = np.ones(len(ids), np.bool_), [0, 4, len(ids)]
+    wanted = vocabulary.reparameterize(ids, mask, np.array(bounds)).units.tolist()
+    for kind in (np.int32, np.uint32, np.uint64, ">i8"):
+        assert vocabulary.reparameterize(ids, mask, np.array(bounds, kind)).units.tolist() == wanted
+    spaced = np.repeat(bounds, 2)[::2]
+    for given in (bounds, tuple(bounds), spaced):
+        assert vocabulary.reparameterize(ids, mask, given).units.tolist() == wanted
+    for wrong in ([bounds], 5, [0.0, 4.0], ["0"], [0, 2**63], [0, 2**70], [[0], [0, 4]], [], [0, -1]):
+        with pytest.raises(OptionError, match=r"\A.*offset.*\Z"):
+            vocabulary.reparameterize(ids, mask, wrong)
 
 
 def test_none_is_no_stop(vocabulary):

@@ -158,7 +158,7 @@ class LatentVocabulary:
         return self._compiled.expand(as_ids(units))
 
     def reparameterize(
-        self, tokens: ArrayLike, action: NDArray[np.bool_], offsets: NDArray[np.int64] | None = None
+        self, tokens: ArrayLike, action: ArrayLike, offsets: ArrayLike | None = None
     ) -> Reparameterized:
         """The units that an engine reads for base ids (n); `action` (n): whether the agent wrote each.
 
@@ -166,13 +166,11 @@ class LatentVocabulary:
 
         Raises:
             VocabularyError: an id is no base id, or the ids are not those of a text.
-            OptionError: the arrays do not fit together, or `action` holds no bools.
+            OptionError: the arrays do not fit together, `action` holds no bools, or `offsets` no integers.
             TokenizerError: the tokenizer changes a text that added tokens divide.
         """
-        ids, action = as_ids(tokens), np.ascontiguousarray(action)
-        if action.dtype != np.bool_:
-            raise OptionError(f"action must hold bools, not {action.dtype}")
-        bounds = np.array([0, len(ids)], dtype=np.int64) if offsets is None else offsets
+        ids, action = as_ids(tokens), _as_mask(action)
+        bounds = _as_offsets([0, len(ids)] if offsets is None else offsets)
         if not self.latents:  # of a control, which may have any tokenizer
             parsed = self._compiled.align(ids, action, bounds)
             return Reparameterized(*parsed, np.ones(len(ids) + 1, dtype=np.bool_))
@@ -361,6 +359,34 @@ def _surrogate_in(text: str) -> str | None:
     except UnicodeEncodeError as error:
         return text[error.start]
     return None
+
+
+def _as_mask(action: ArrayLike) -> NDArray[np.bool_]:
+    """`action` as a contiguous array of bools; raises OptionError where it is none of one dimension."""
+    array = _as_list(action, "action")
+    if array.dtype != np.bool_:
+        raise OptionError(f"action must hold bools, not {array.dtype}")
+    return np.ascontiguousarray(array)
+
+
+def _as_offsets(offsets: ArrayLike) -> NDArray[np.int64]:
+    """`offsets` as a contiguous int64 array; raises OptionError where it is no list of such integers."""
+    array = _as_list(offsets, "offsets")
+    if array.size and array.dtype.kind not in "iu":
+        raise OptionError(f"offsets must hold integers, not {array.dtype}")
+    if array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise OptionError("an offset does not fit 64 bits")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _as_list(values: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError) as error:  # lists within lists, of several lengths
+        raise OptionError(f"{name} must be a list: {error}") from None
+    if array.ndim != 1:
+        raise OptionError(f"{name} must be a list, not an array of {array.ndim} dimensions")
+    return array
 
 
 def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
