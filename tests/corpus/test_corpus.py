@@ -5,6 +5,7 @@ import hashlib
 import json
 import unicodedata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lar.corpus import Corpus, encoding
+from lar.corpus import Corpus, encoding, shards
+from lar.corpus.shards import read_shard
 from lar.errors import CorpusError, OptionError, TokenizerError
 from lar.mining.one_machine import OneMachine
 from lar.tokenizer import render
@@ -21,6 +23,7 @@ from lar.trajectories.schema import Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import agent, conversations, result, tokenizer_with, user
 from testing.corpora import CHATML, build, contents, make_trajectories
+from testing.damage import loads_or_explains
 from testing.metaspace import metaspace
 
 
@@ -200,6 +203,45 @@ def test_a_broken_folder_is_refused_with_the_file_and_the_reason(tmp_path, damag
     damage(folder)
     with pytest.raises(CorpusError, match=message):
         Corpus.load(folder)
+
+
+@pytest.fixture(scope="module")
+def whole_shard(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("whole")).path / "part-00000.arrow"
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_a_changed_byte_is_refused_or_changes_nothing(whole_shard, data):
+    """Also one by which the file is a shard all the same: of an id, a mask, an offset, a task's name."""
+    content, before = bytearray(whole_shard.read_bytes()), read_shard(whole_shard)
+    parts = (before.tokens.tobytes(), before.tasks[3].encode(), before.offsets.astype(np.int32).tobytes())
+    stretches = [(content.index(part), len(part)) for part in parts] + [(0, len(content))]
+    first, length = data.draw(st.sampled_from(stretches))
+    content[first + data.draw(st.integers(0, length - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with TemporaryDirectory() as folder:
+        changed = Path(folder) / "part-00000.arrow"
+        changed.write_bytes(content)
+        found = loads_or_explains(read_shard, changed)
+        assert found is None or list(found.rows()) == list(before.rows())
+
+
+def test_a_shard_is_compared_once_and_again_when_it_is_written_anew(tmp_path, monkeypatch):
+    file, compared = build(tmp_path).path / "part-00000.arrow", []
+    monkeypatch.setattr(shards, "_compare", lambda *_: compared.append(1))
+    for _ in range(3):
+        read_shard(file)
+    assert len(compared) == 1
+    file.write_bytes(file.read_bytes())
+    read_shard(file)
+    assert len(compared) == 2
+    monkeypatch.undo()
+    content = file.read_bytes()
+    ids = read_shard(file).tokens.tobytes()
+    changed = bytes([ids[0] ^ 1]) + ids[1:]
+    file.write_bytes(content.replace(ids, changed))
+    with pytest.raises(CorpusError, match=r"part-00000\.arrow: a damaged shard"):
+        read_shard(file)
 
 
 def test_another_tokenizer_in_the_folder_is_noticed(tmp_path):

@@ -48,7 +48,8 @@ def as_version_2(corpus):
         file = corpus.path / part.file
         with pa.memory_map(str(file)) as source:
             batch = pa.ipc.open_file(source).get_batch(0)
-        replace_batch(file, batch.drop_columns("continues"))
+        digest = {b"lar.digest": batch.schema.metadata[b"lar.digest"]}  # the only one that it wrote
+        replace_batch(file, batch.drop_columns("continues").replace_schema_metadata(digest))
     manifest = json.loads((corpus.path / "manifest.json").read_text()) | {"format_version": 2}
     for part in manifest["parts"]:
         del part["rows"]
