@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: one line that tells how to go on, an exit code of their own, and no traceback."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -139,3 +140,25 @@ def test_sigterm_ends_a_long_call_by_itself(tmp_path, tokenizer):
         process.send_signal(signal.SIGTERM)
         assert process.stderr.readlines() == ["lar: stopped\n"]
         assert process.wait() == 143
+
+
+# A pool of a user's success function forks its processes, and ends them by SIGTERM.
+FORKS = """
+import os, signal, time
+from lar.cli import interrupt
+interrupt._GRACE = 0.1
+interrupt.watch_interrupts()
+child = os.fork()
+if child == 0:
+    time.sleep(60)
+os.kill(child, signal.SIGTERM)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+time.sleep(1)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_the_end_of_a_forked_process_is_not_the_end_of_the_command():
+    result = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "alive\n"), result

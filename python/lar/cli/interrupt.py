@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from lar.utils.processes import count
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 # Seconds that Python has to end by the first Ctrl-C before the user is told about the second.
 _PATIENCE = 1.0
 # Seconds that it has after SIGTERM; a container is killed after 10 or 30.
@@ -33,7 +34,26 @@ def watch_interrupts() -> None:
     hears, tells = socket.socketpair()
     tells.setblocking(False)
     signal.set_wakeup_fd(tells.fileno(), warn_on_full_buffer=False)
+    if hasattr(os, "register_at_fork"):
+        # What a forked process hears would be told to the thread here: it hears nothing until it forgets.
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget)
     Thread(target=_wait, args=(hears, tells), daemon=True).start()
+
+
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
+def _forget() -> None:
+    """Let signals end this forked process as they would without the thread."""
+    signal.set_wakeup_fd(-1)
+    if signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _unblock()
 
 
 def _terminate(*_: object) -> NoReturn:
@@ -57,6 +77,6 @@ def _wait(hears: socket.socket, _tells: socket.socket) -> None:
 
 def _next(hears: socket.socket) -> int:
     """The number of the next signal that ends a command."""
-    while (number := hears.recv(1)[0]) not in (signal.SIGINT, signal.SIGTERM):
+    while (number := hears.recv(1)[0]) not in _ENDING:
         pass
     return number
