@@ -148,7 +148,10 @@ def refusing(folder):
 def test_what_the_template_refuses_ends_a_run_or_is_left_out(whole):
     code, _, err = whole("--until", "corpus")
     assert code == 2
-    assert "trajectory odd: the chat template refuses it: not this one (skip_refused leaves" in err
+    assert (
+        "trajectory odd: the chat template refuses it: not this one (skip_refused, --skip-refused: leave"
+        in err
+    )
     code, _, err = whole("--until", "corpus", "--skip-refused", "--max-entropy", "none")
     assert code == 2
     assert "a run with another skip_refused" in " ".join(err.split())

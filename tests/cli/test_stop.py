@@ -142,6 +142,26 @@ def test_sigterm_ends_a_long_call_by_itself(tmp_path, tokenizer):
         assert process.wait() == 143
 
 
+# The command takes longer to remove its files than the signal has to be heard.
+SLOW_END = """
+import os, signal, time
+from lar.cli import interrupt
+interrupt._GRACE = 0.1
+interrupt.watch_interrupts()
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+finally:
+    time.sleep(1)
+    print("removed", flush=True)
+"""
+
+
+def test_sigterm_leaves_the_time_to_remove_files():
+    result = subprocess.run([sys.executable, "-c", SLOW_END], capture_output=True, text=True, check=False)
+    assert result.stdout == "removed\n", result
+
+
 # A pool of a user's success function forks its processes, and ends them by SIGTERM.
 FORKS = """
 import os, signal, time

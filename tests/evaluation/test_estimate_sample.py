@@ -18,6 +18,7 @@ from lar.evaluation.estimate import PROBED, _splits, estimate
 from lar.evaluation.sample import Sample, _Kept, _ratio
 from lar.evaluation.usage import Tokens, Usage, base_tokens_by_task, base_usage
 from lar.mining.entropy_gate import USUAL_GATE
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import Trajectory
 from testing import toy
 
@@ -115,6 +116,14 @@ def test_a_sample_of_everything_gives_what_all_logs_give(corpus, tokenizer):
     found, whole = (estimate(each, sizes=[4, 8], splits=2) for each in (sample, corpus))
     assert found.to_dict() == whole.to_dict()
     assert not found.is_sample
+
+
+def test_what_the_template_refuses_counts_for_nothing(corpus, tokenizer):
+    condition = "{% if messages[0].content == 'never' %}{{ raise_exception('not this one') }}{% endif %}"
+    strict = Tokenizer(tokenizer.backend, chat_template=condition + tokenizer.chat_template)
+    logs = [*toy.trajectories(60), *(short(f"odd {number}", "never", number) for number in range(20))]
+    sample = Sample.of_logs(logs, strict, 2 * corpus.num_tokens)
+    assert (sample.runs, sample.tasks, sample.tokens, sample.error) == (60, 60, corpus.num_tokens, 0.0)
 
 
 def test_the_number_of_workers_changes_nothing(corpus):

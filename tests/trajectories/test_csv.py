@@ -158,7 +158,7 @@ def test_a_stray_quote_costs_its_row_alone(rows: list[list[str]], data: st.DataO
 
 
 def test_what_a_broken_row_takes_with_it_is_named(tmp_path: Path) -> None:
-    """A field of several lines is torn apart at its quote, and its rest is no row, but for its fields."""
+    """A field of several lines is torn apart at its quote, and its rest is no row, whatever its fields."""
     path = tmp_path / "log.csv"
     torn = 'id2,"Say "hi" please,\nall of you,\nand go",yes'
     open_quote = 'id3,"hello,yes\nid4,foo,yes\nid5,"foo",yes'
@@ -168,10 +168,25 @@ def test_what_a_broken_row_takes_with_it_is_named(tmp_path: Path) -> None:
     reason, rest = "not a readable table: ',' expected after '\"'", "the rest of a broken row"
     assert [(one.record, one.line, one.reason) for one in report.problems.records] == [
         (2, 3, reason),
-        (3, 4, f"{rest}, by its fields or quotes"),
-        (4, 5, f"{rest}, by its fields or quotes"),
+        (3, 4, f"{rest}, by its quotes"),
+        (4, 5, f"{rest}, by its quotes"),
         (6, 7, f"{reason}; lines 7 to 9 are not read"),
     ]
+
+
+def test_the_rest_of_a_broken_row_is_no_record_though_it_looks_like_one() -> None:
+    torn = 'id2,"Say "hi",\nall, of, you\nand go",yes'
+    table = f"id,instruction,output\n{torn}\nid6,bar,yes\n".encode()
+    found = list(read_rows(io.BytesIO(table), "log.csv"))
+    assert [type(one) for one in found] == [*[BrokenRecordError] * 3, Record]
+
+
+def test_rows_with_odd_quotes_or_fewer_fields_are_read_behind_a_broken_one() -> None:
+    rows = ['1,a 5" disk,x', "2,b", "3,c,y"]
+    for broken in ('0,"x"y,z', '0,"x" y'):
+        table = "\n".join(["id,text,more", broken, *rows]).encode()
+        found = list(read_rows(io.BytesIO(table), "log.csv"))
+        assert [one.value["id"] for one in found if isinstance(one, Record)] == ["1", "2", "3"]
 
 
 def test_a_table_without_readable_names_is_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -88,7 +88,8 @@ def command(
     """
     needs_train_extra()
     chosen = chosen_options(DistillOptions, options_file, flags)
-    if vocabulary is not None and not flags["control"]:  # the options may be a control's record
+    if vocabulary is not None and chosen.control and not flags["control"]:
+        note(f"{options_file} is of a control; with --vocabulary a student is trained")
         chosen = replace(chosen, control=False)
     if vocabulary is None and not chosen.control:
         raise OptionError("--vocabulary is needed, unless the run is a --control")

@@ -6,16 +6,15 @@ Python hears a signal only after a call into compiled code, which may take minut
 import os
 import signal
 import socket
-from threading import Thread
+from threading import Event, Thread
 from typing import NoReturn
-
-from lar.utils.processes import count
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 # Seconds that Python has to end by the first Ctrl-C before the user is told about the second.
 _PATIENCE = 1.0
-# Seconds that it has after SIGTERM; a container is killed after 10 or 30.
+# Seconds in which it has to hear SIGTERM; a container is killed after 10 or 30.
 _GRACE = 5.0
+_terminates = Event()
 
 
 class Terminated(BaseException):
@@ -29,7 +28,7 @@ def watch_interrupts() -> None:
     soon. Nothing is half written then: results get their names when they are complete, and spilled runs are
     in a file without a name. Processes of a launcher may wait for one another, so SIGTERM ends them at once.
     """
-    if count() == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         signal.signal(signal.SIGTERM, _terminate)
     hears, tells = socket.socketpair()
     tells.setblocking(False)
@@ -57,6 +56,7 @@ def _forget() -> None:
 
 
 def _terminate(*_: object) -> NoReturn:
+    _terminates.set()
     raise Terminated
 
 
@@ -69,6 +69,7 @@ def _wait(hears: socket.socket, _tells: socket.socket) -> None:
     except TimeoutError:
         if number == signal.SIGINT:
             os.write(2, b"lar: stopping after this step; press Ctrl-C again to stop at once\n")
+        if number == signal.SIGINT or _terminates.is_set():  # it may be removing files
             hears.settimeout(None)
             number = _next(hears)
     os.write(2, b"lar: stopped\n")

@@ -164,7 +164,7 @@ def _other_corpus(folder: Path, reason: str) -> CorpusError:
 
 
 def _may_be_left_out(refusal: str) -> TokenizerError:
-    return TokenizerError(f"{refusal} (skip_refused leaves out and counts what is refused)")
+    return TokenizerError(f"{refusal} (skip_refused, --skip-refused: leave out and count what is refused)")
 
 
 class _Build:

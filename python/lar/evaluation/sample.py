@@ -107,10 +107,13 @@ class Sample:
         if not kept.runs:
             raise TrajectoryError("the logs hold no trajectory")
         corpus = Corpus.build(kept.trajectories(), tokenizer, skip_refused=True, progress=progress)
-        counted = tokens_by_task(corpus)
+        counted = dict.fromkeys(kept.tasks, 0) | tokens_by_task(corpus)
         weights = kept.characters if len(counted) == len(kept.characters) else kept.weights()
         tokens, error = _ratio(counted, weights)
-        return cls(sampled(corpus, most_tokens), kept.runs, len(kept.characters), tokens, error)
+        # About as many are refused of what was not kept.
+        runs = round(kept.runs * corpus.num_trajectories / kept.held_runs)
+        tasks = round(len(kept.characters) * len(corpus.tasks) / len(counted))
+        return cls(sampled(corpus, most_tokens), runs, tasks, tokens, error)
 
 
 class _Kept:
@@ -154,6 +157,16 @@ class _Kept:
             self._left_out = -last
             self._held -= self.characters[name]
             del self._of_task[name]
+
+    @property
+    def tasks(self) -> Iterable[str]:
+        """The tasks that are kept."""
+        return self._of_task
+
+    @property
+    def held_runs(self) -> int:
+        """The number of trajectories that are kept."""
+        return sum(map(len, self._of_task.values()))
 
     def weights(self) -> dict[str, float]:
         """About the tokens of each task, all tasks included, by the pieces of its runs and their lengths."""

@@ -145,6 +145,7 @@ class Breakable:
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._read_some = getattr(stream, "read1", stream.read)
+        self.seekable = stream.seekable
         self.error: BrokenDataError | None = None
 
     def read(self, size: int) -> bytes:

@@ -4,14 +4,19 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice, zip_longest
 from typing import IO
 
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.layouts.values import distinct
 
 _NAMES = re.compile(r"\.(csv|tsv)(\.\w+)?$", re.IGNORECASE)
+_MOST_OF_REST = 100  # rows behind a malformed one in which the end of its field is looked for
+
+_Row = tuple[int, list[str] | BrokenRecordError]
+"""The line at which a row begins, and its fields or what is wrong with it."""
 
 
 def is_csv(name: str) -> bool:
@@ -45,8 +50,7 @@ def read_rows(stream: IO[bytes], name: str) -> Iterator[Record | BrokenRecordErr
         text.detach()  # who has opened the stream closes it
 
 
-def _rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[tuple[int, list[str] | BrokenRecordError]]:
-    """Yield the line at which each row begins and its fields, or what is wrong with it."""
+def _rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[_Row]:
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
         line = rows.line_num + 1
@@ -63,27 +67,37 @@ def _rows(text: io.TextIOWrapper, delimiter: str) -> Iterator[tuple[int, list[st
                 yield line, row
 
 
-def _records(
-    names: list[str], rows: Iterator[tuple[int, list[str] | BrokenRecordError]]
-) -> Iterator[Record | BrokenRecordError]:
-    least: int | None = None  # fields of a row
-    is_torn = False
-    for number, (line, row) in enumerate(rows, start=1):
+def _records(names: list[str], rows: Iterator[_Row]) -> Iterator[Record | BrokenRecordError]:
+    for number, (line, row) in enumerate(_without_rests(rows), start=1):
         if isinstance(row, BrokenRecordError):
-            is_torn = True
             yield BrokenRecordError(str(row), line, number)
         elif len(row) > len(names):
             yield BrokenRecordError("more fields than the first line names", line, number)
-        elif is_torn and _may_be_rest(row, len(names) if least is None else least):
-            yield BrokenRecordError("the rest of a broken row, by its fields or quotes", line, number)
         else:
-            least, is_torn = len(row) if least is None else min(least, len(row)), False
             yield Record({name: value or None for name, value in zip_longest(names, row)}, number, line)
 
 
-def _may_be_rest(row: list[str], least: int) -> bool:
-    """Whether what follows a broken row is no row: a text of several lines may have been torn apart.
+def _without_rests(rows: Iterator[_Row]) -> Iterator[_Row]:
+    """Yield the rows; what may be the rest of a malformed one becomes an error.
 
-    It has fewer fields than all rows before (`least`), or a quote without a partner, which ended a field.
+    The rest of a field of several lines may look like rows, whose text nobody has written as a record.
     """
-    return len(row) < least or any(value.count('"') % 2 for value in row)
+    waiting: deque[_Row] = deque()
+    rest = 0  # how many of those that wait belong to the malformed row
+    while waiting := waiting or deque(islice(rows, 1)):
+        line, row = waiting.popleft()
+        if isinstance(row, BrokenRecordError):
+            waiting.extend(islice(rows, _MOST_OF_REST - len(waiting)))
+            rest = max(rest - 1, _length_of_rest(waiting))
+            yield line, row
+        else:
+            yield line, BrokenRecordError("the rest of a broken row, by its quotes", line, 1) if rest else row
+            rest = max(rest - 1, 0)
+
+
+def _length_of_rest(rows: Iterable[_Row]) -> int:
+    """How many rows there are up to one with a field that ends in a quote without a partner; else 0."""
+    for count, (_, row) in enumerate(rows, start=1):
+        if isinstance(row, list) and any(value.endswith('"') and value.count('"') % 2 for value in row):
+            return count
+    return 0

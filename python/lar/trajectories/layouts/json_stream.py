@@ -19,6 +19,7 @@ import msgspec
 from lar.trajectories.inputs.compression import Breakable, BrokenDataError
 
 WINDOW = 1 << 20  # characters; grows for a value that is longer
+_COUNTED = 1 << 30  # bytes behind a malformed value
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
 NUL = b"\0"
@@ -198,15 +199,19 @@ class Scanner:
             self._fill()
 
     def unread(self) -> str:
-        """How many bytes are left, as the end of an error; the stream is at its end then."""
+        """How many bytes are left, as the end of an error. They are counted in files, up to `_COUNTED`."""
         behind = self._text[self._position :].encode("utf-8", "surrogateescape")
         count = len(behind) + len(self._bytes.getstate()[0])
-        least = ""
+        least = "at least "
         try:
-            while data := self._stream.read(WINDOW):
+            while self._stream.seekable() and count < _COUNTED:  # who writes into a pipe may do so for hours
+                data = self._stream.read(WINDOW)
+                if not data:
+                    least = ""
+                    break
                 count += len(data)
-        except BrokenDataError:
-            least = "at least "
+        except (BrokenDataError, OSError):
+            pass  # more is left
         return f"; from here on, {least}{count:,} bytes of the file are not read" if count else ""
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:

@@ -57,7 +57,8 @@ def times(array: pa.Array) -> list[Any]:
         array = array.cast(pa.timestamp("us", kind.tz), safe=False)
     try:
         return [spelled(value) for value in array.to_pylist()]
-    except (ValueError, OverflowError):  # a time zone that this machine lacks, a year beyond 9999
+    # A time zone that this machine lacks (a KeyError of pytz), a year beyond 9999.
+    except (ValueError, KeyError, OverflowError):
         return _texts(array)
 
 
