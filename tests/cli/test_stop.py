@@ -102,7 +102,7 @@ def long(*_, **__):
         try:
             print("running", flush=True)
             hashlib.pbkdf2_hmac("sha256", b"text", b"salt", 2**30)
-        except BaseException:
+        except KeyboardInterrupt:
             pass  # it came before the call had begun
 Corpus.build = long
 sys.argv = ["lar", "mine", *sys.argv[1:]]
@@ -138,7 +138,8 @@ def test_a_second_ctrl_c_ends_a_long_call(tmp_path, tokenizer):
 def test_sigterm_ends_a_long_call_by_itself(tmp_path, tokenizer):
     with in_a_long_call(tmp_path, tokenizer) as process:
         process.send_signal(signal.SIGTERM)
-        assert process.stderr.readlines() == ["lar: stopped\n"]
+        (line,) = process.stderr.readlines()
+        assert line.startswith("lar: stopped")  # and how to go on, if it came before the call had begun
         assert process.wait() == 143
 
 

@@ -6,6 +6,7 @@ Python hears a signal only after a call into compiled code, which may take minut
 import os
 import signal
 import socket
+from contextlib import suppress
 from threading import Event, Thread
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 1.0
 # Seconds in which it has to hear SIGTERM; a container is killed after 10 or 30.
 _GRACE = 5.0
+# Seconds that it has then to remove its temporary files.
+_REMOVAL = 60.0
 _terminates = Event()
 
 
@@ -69,9 +72,12 @@ def _wait(hears: socket.socket, _tells: socket.socket) -> None:
     except TimeoutError:
         if number == signal.SIGINT:
             os.write(2, b"lar: stopping after this step; press Ctrl-C again to stop at once\n")
-        if number == signal.SIGINT or _terminates.is_set():  # it may be removing files
             hears.settimeout(None)
             number = _next(hears)
+        elif _terminates.is_set():
+            hears.settimeout(_REMOVAL)
+            with suppress(TimeoutError):
+                number = _next(hears)
     os.write(2, b"lar: stopped\n")
     os._exit(128 + number)
 

@@ -136,7 +136,7 @@ def again(folder: Path) -> list[Path | str]:
     words: list[Path | str] = ["lar", "run", *map(str, record["logs"])]
     for option in command.params:
         value = record.get(option.name)
-        if isinstance(option, click.Option) and value not in (None, option.default):
+        if isinstance(option, click.Option) and value not in (None, False, option.default):
             words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
     return [*words, "-o", folder]
 
