@@ -42,17 +42,26 @@ def check_arms(
 
 def _is_control(flag: str, folder: Path) -> bool:
     """Whether the folder is of a control and not of a student; OptionError where it is of neither."""
-    file = folder / STUDENT_FILE
-    if not file.is_file():
+    if not (folder / STUDENT_FILE).is_file():
         raise OptionError(f"{flag} {folder}: neither a student nor a control (no {STUDENT_FILE})")
-    options = read_json(file).get("options")
-    return isinstance(options, dict) and options.get("control") is True
+    return _option(folder, "control") is True
 
 
 def reads_base_tokens(student: Path) -> bool:
     """Whether the student in a folder was distilled to write latents alone."""
-    options = read_json(student / STUDENT_FILE).get("options")
-    return isinstance(options, dict) and options.get("decode_only") is True
+    return _option(student, "decode_only") is True
+
+
+def trained_length(arm: Path) -> int | None:
+    """The base tokens of the windows that a student or control has learnt from; None if that is unknown."""
+    length = _option(arm, "max_length")
+    return length if isinstance(length, int) else None
+
+
+def _option(folder: Path, name: str) -> Any:
+    """An option in the record of a student or control; None where it is missing."""
+    options = read_json(folder / STUDENT_FILE).get("options")
+    return options.get(name) if isinstance(options, dict) else None
 
 
 def _latents(vocabulary: LatentVocabulary) -> tuple[Any, ...]:

@@ -14,8 +14,7 @@ from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import Split
 from lar.errors import CorpusError, OptionError
-from lar.utils.files import read_json
-from lar.utils.result_files import STUDENT_FILE, VOCABULARY_FILE
+from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary.turn_lengths import TurnLength
 
 _MAX_LENGTH = 2048  # base tokens of a window of a model without students
@@ -70,7 +69,7 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    from lar.cli.arms import check_arms, reads_base_tokens
+    from lar.cli.arms import check_arms, reads_base_tokens, trained_length
     from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
     from lar.evaluation.reduction import evaluate
@@ -92,7 +91,8 @@ def command(
     if not result.in_sample:
         _check_unseen(measured, folders)
     on = {"dtype": dtype, "device": device}
-    length = max_length or _trained_length(folders["student"] or folders["control"])
+    trained = folders["student"] or folders["control"]
+    length = max_length or (trained and trained_length(trained)) or _MAX_LENGTH
     bits = _bits_per_byte(measured, length, result.in_sample, on, **folders)
     if as_json:
         more = {"bits_per_byte": bits} if bits else {}
@@ -155,13 +155,6 @@ def _bits_of_arm(
     arm = model if folder is None else Student.load(folder, model, **on)
     found = [bits_per_byte(corpus, arm, **common) for corpus in corpora]
     return sum(part.bits for part in found) / sum(part.bytes for part in found)
-
-
-def _trained_length(arm: Path | None) -> int:
-    """The length of the windows that an arm has learnt from."""
-    options = None if arm is None else read_json(arm / STUDENT_FILE).get("options")
-    length = options.get("max_length") if isinstance(options, dict) else None
-    return length if isinstance(length, int) else _MAX_LENGTH
 
 
 def _print(result: Any, size: int) -> None:
