@@ -80,3 +80,30 @@ tool_steps = st.one_of(
 tool_conversations = st.lists(tool_steps, max_size=6).map(
     lambda steps: [user("go"), *chain.from_iterable(steps)]
 )
+
+
+agent_steps = st.lists(
+    st.tuples(
+        st.booleans(),  # a user speaks first
+        st.booleans(),  # the agent reasons
+        st.integers(0, 1),  # it calls so many tools
+        st.booleans(),  # it is learnt
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def conversation(steps: list[tuple[bool, bool, int, bool]]) -> list[Message]:
+    """A run with these turns, of which each has a word of its own."""
+    messages = [user("go")]
+    for number, (asks, thinks, calls, is_learnt) in enumerate(steps):
+        if asks and messages[-1]["role"] == "assistant":
+            messages.append(user("on"))
+        turn = call(name=f"tool{number}x") if calls else agent(f"word{number}x")
+        if thinks:
+            turn["reasoning_content"] = f"thought{number}x"
+        if not is_learnt:
+            turn["weight"] = 0
+        messages += [turn, *(result("r") for _ in range(calls))]
+    return messages

@@ -117,9 +117,35 @@ def test_a_build_that_was_stopped_is_finished_as_the_present_version(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Corpus.build(stopped(), build(tmp_path, "whole").tokenizer, folder, shard_tokens=2000, workers=1)
     as_version_1(Corpus(folder, Manifest.read(folder)))
-    assert build(tmp_path).manifest.format_version == 3
+    assert build(tmp_path).manifest.format_version == 4
     for one, other in zip(Corpus.load(folder).shards(), build(tmp_path, "whole").shards(), strict=True):
         np.testing.assert_array_equal(one.tokens, other.tokens)
+
+
+def as_version_3(folder, *, complete):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"format_version": 3, "complete": complete}
+    new = ("unprompted", "first_unprompted")
+    kept = {name: value for name, value in manifest.items() if name not in new}
+    (folder / "manifest.json").write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize(("template", "is_told"), [("last thought", True), ("one call", False)])
+def test_turns_that_began_behind_no_prompt_are_told_and_not_mixed(tmp_path, caplog, template, is_told):
+    turns = [user("a"), agent("1"), user("b"), agent("2")]
+    runs = [Trajectory(f"r{number}", f"t{number}", turns) for number in range(40)]
+    folder = Corpus.build(runs, LOSSY[template], tmp_path / "corpus", shard_tokens=500).path
+    as_version_3(folder, complete=True)
+    assert Corpus.load(folder).num_trajectories == 40
+    with caplog.at_level("WARNING", "lar"):
+        Corpus.build(runs, LOSSY[template], folder, shard_tokens=500)
+    assert ("an earlier version built it, which let turns begin elsewhere" in caplog.text) is is_told
+    as_version_3(folder, complete=False)
+    if is_told:
+        with pytest.raises(CorpusError, match="an earlier version began it, which let turns begin elsewhere"):
+            Corpus.build(runs, LOSSY[template], folder, shard_tokens=500)
+    else:
+        assert Corpus.build(runs, LOSSY[template], folder, shard_tokens=500).manifest.complete
 
 
 def test_what_an_earlier_version_left_out_is_told_and_not_mixed(tmp_path, caplog):

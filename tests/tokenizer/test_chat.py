@@ -353,7 +353,8 @@ def test_qwen3_is_rendered_as_transformers_does(qwen3, shared):
         for tools in (None, [TOOL]):
             spans = render(qwen3, Trajectory("t", "task", messages, tools=tools))
             expected = theirs.apply_chat_template(messages, tools=tools, tokenize=False)
-            assert "".join(span.text for span in spans) == expected
+            # No prompt has the empty block of reasoning before a last turn.
+            assert "".join(span.text for span in spans) == expected.replace("<think>\n\n</think>\n\n", "")
 
 
 # A template for conversations with tools alone, as Hermes 2 Pro's and Command-R's: it reads the tools.

@@ -2,7 +2,6 @@
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from lar.errors import TokenizerError
 from lar.tokenizer.prefixes import Prefixes, prefixes
@@ -10,7 +9,7 @@ from lar.tokenizer.spans import render, rendering
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
-from testing.conversations import TOOL, agent, call, result, tokenizer_with, user
+from testing.conversations import TOOL, agent, agent_steps, call, conversation, result, tokenizer_with, user
 from testing.lossy_templates import LOSSY
 
 TOKENIZERS = {**LOSSY, "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"]))}
@@ -121,34 +120,8 @@ def test_what_no_prefix_has_is_counted_and_costs_no_rows():
     assert sum(loss.characters for loss in found.unwritten.losses) == len("Why?So!")
 
 
-steps = st.lists(
-    st.tuples(
-        st.booleans(),  # a user speaks first
-        st.booleans(),  # the agent reasons
-        st.integers(0, 1),  # it calls so many tools
-        st.booleans(),  # it is learnt
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-def conversation(steps) -> list[Message]:
-    messages = [user("go")]
-    for number, (asks, thinks, calls, is_learnt) in enumerate(steps):
-        if asks and messages[-1]["role"] == "assistant":
-            messages.append(user("on"))
-        turn = call(name=f"tool{number}x") if calls else agent(f"word{number}x")
-        if thinks:
-            turn["reasoning_content"] = f"thought{number}x"
-        if not is_learnt:
-            turn["weight"] = 0
-        messages += [turn, *(result("r") for _ in range(calls))]
-    return messages
-
-
 @pytest.mark.parametrize("template", sorted(TOKENIZERS))
-@given(steps=steps)
+@given(steps=agent_steps)
 def test_each_turn_is_learnt_once_as_the_template_writes_it_at_that_time(template, steps):
     tokenizer, messages = TOKENIZERS[template], conversation(steps)
     try:
@@ -165,36 +138,6 @@ def test_each_turn_is_learnt_once_as_the_template_writes_it_at_that_time(templat
         assert len(holding) == (turn.get("weight") != 0)
         if holding and turn.get("reasoning_content"):
             assert (f"thought{number}x" in holding[0]) is could_hold(tokenizer, messages, end, number)
-
-
-@given(steps=steps)
-def test_the_text_before_a_turn_is_that_which_its_agent_read(steps):
-    # Between two turns is a message: with none, it is unclear which of them wrote the mark of reasoning.
-    spoken = [
-        (asks or not place or not steps[place - 1][2], *rest) for place, (asks, *rest) in enumerate(steps)
-    ]
-    messages = conversation(spoken)
-    found = prefixes(QWEN3, run(messages))
-    before = []
-    for spans in found.spans:
-        for place, span in enumerate(spans):
-            if span.agent:
-                before.append(without_blocks("".join(one.text for one in spans[:place])))
-    ends = [
-        place + 1
-        for place, message in enumerate(messages)
-        if message["role"] == "assistant" and message.get("weight") != 0
-    ]
-    read = []
-    for end in ends:
-        then = rendering(QWEN3, run(messages), end)
-        read.append(without_blocks(then.text[: then.borders[-1][0]]))
-    assert sorted(before) == sorted(read)  # a turn without reasoning may be learnt in a later row
-
-
-def without_blocks(text: str) -> str:
-    """Without the empty reasoning that Qwen3's template writes before a last turn without its own."""
-    return text.replace("<think>\n\n</think>\n\n", "")
 
 
 def check_texts(tokenizer: Tokenizer, messages: list[Message], found: Prefixes) -> None:

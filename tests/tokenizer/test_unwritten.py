@@ -56,7 +56,8 @@ def test_reasoning_before_a_call_is_kept_or_counted(template):
     assert (THOUGHT in texts[0]) is kept
     assert lost == ({} if kept else {"reasoning of earlier turns": len(THOUGHT)})
     assert len(texts) == 2
-    assert texts[1].startswith("done")
+    header = "<|channel|>final<|message|>" if template == "harmony" else ""
+    assert texts[1].startswith(f"{header}done")
 
 
 @pytest.mark.parametrize("template", LOSSY)
@@ -112,7 +113,7 @@ def test_a_call_without_a_header_of_its_own_is_the_agents_in_each_place():
     assert agent_texts(LOSSY["harmony"], messages, [DESCRIBED]) == [
         f" to=functions.look{written}",
         f" to=functions.more{written}",
-        "done<|return|>",
+        "<|channel|>final<|message|>done<|return|>",
     ]
 
 

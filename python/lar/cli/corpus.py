@@ -150,6 +150,7 @@ def _summary(corpus: Any, bad_records: dict[str, Any], seconds: float) -> dict[s
         "unknown_left_out": corpus.manifest.unknown_left_out,
         "left_out": corpus.manifest.left_out,
         "unwritten": asdict(corpus.manifest.unwritten),
+        "unprompted_turns": corpus.manifest.unprompted,
         **bad_records,
         "seconds": round(seconds, 2),
     }

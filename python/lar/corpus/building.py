@@ -103,8 +103,8 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
     differences = [] if manifest is None else manifest.differences(fresh)
     if manifest is not None and manifest.parts and differences:
         raise _other_corpus(folder, f"its {', '.join(differences)} differ")
-    if manifest is not None and not manifest.complete and manifest.lacks_prefixes(tokenizer):
-        raise _other_corpus(folder, "an earlier version began it, which left out reasoning")
+    if manifest is not None and not manifest.complete and (outdated := manifest.outdated(tokenizer)):
+        raise _other_corpus(folder, f"an earlier version began it, which {outdated}")
     if manifest is None or differences:  # a build without a shard, which may have failed at once, is none
         manifest = fresh
         manifest.write(folder)
@@ -218,6 +218,7 @@ class _Build:
             if item.unwritten is not None:
                 self.check_written(item.unwritten)
                 self._manifest.unwritten.add(item.unwritten)
+            self._manifest.add_unprompted(item.rows[0].id, item.unprompted)
             self._rows += item.rows
             self._tokens += sum(map(len, item.rows))
             if self._tokens >= self._manifest.shard_tokens:

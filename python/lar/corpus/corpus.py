@@ -284,10 +284,17 @@ class Corpus:
             logger.warning("%d trajectories hold no text of the agent", silent_ones)
         for line in self.manifest.unwritten.lines():
             logger.warning("%s", line)
-        if self.manifest.lacks_prefixes(tokenizer):
+        if self.manifest.unprompted:
             logger.warning(
-                "%s: an earlier version built it, which left this reasoning out; build it in another folder",
-                self.path,
+                "%d of the agent's turns stand behind other text than a prompt of the chat template ends "
+                "with, so an engine will give the model another one (docs/training.md, What a prompt ends "
+                "with); the first: %s",
+                *(self.manifest.unprompted, self.manifest.first_unprompted),
+            )
+        if outdated := self.manifest.outdated(tokenizer):
+            logger.warning(
+                "%s: an earlier version built it, which %s; build it in another folder",
+                *(self.path, outdated),
             )
 
     @classmethod

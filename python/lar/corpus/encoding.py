@@ -45,6 +45,7 @@ class Encoded:
     rows: tuple[Row, ...] = ()
     refusal: str | None = None
     unwritten: Unwritten | None = None  # what the chat template leaves out; None without messages
+    unprompted: tuple[int, ...] = ()  # the numbers of turns that are behind other text than a prompt's
 
 
 # The ids of a conversation (n), and whether each is the agent's (n).
@@ -111,6 +112,7 @@ def encode_chunk(
             digest(trajectory),
             _rows(trajectory, list(islice(encoded, len(found.spans)))),
             unwritten=found.unwritten,
+            unprompted=tuple(found.unprompted),
         )
         for trajectory, found in zip(chunk, rendered, strict=True)
     ]

@@ -1,12 +1,14 @@
 """The manifest of a corpus: one JSON file beside the shards, with its counts and its settings."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 from lar.corpus.selection import Split
 from lar.errors import CorpusError
+from lar.tokenizer.spans import prompts_are_plain
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import REASONING, Loss, Unwritten
 from lar.utils.files import write_json
@@ -15,8 +17,10 @@ from lar.utils.result_files import CORPUS_FILE
 # The other entries of a corpus folder beside the shards and `teacher/`.
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
-# In versions 1 and 2 each trajectory was one row.
-FORMAT_VERSION = 3
+# In versions 1 and 2 each trajectory was one row. Up to version 3 a turn began with its content, not where
+# its prompt ends.
+FORMAT_VERSION = 4
+_OF_ROWS, _OF_PROMPTS = 3, 4
 # Fields of other types are lists and records.
 _CHECKED = (str, int, bool)
 
@@ -50,6 +54,8 @@ class Manifest:
     left_out: int = 0  # trajectories that the chat template refused
     left_out_examples: list[str] = field(default_factory=list)  # the first few refusals
     unwritten: Unwritten = field(default_factory=Unwritten)  # of the agent's text, by the chat template
+    unprompted: int = 0  # turns that are learnt behind other text than a prompt ends with
+    first_unprompted: str = ""  # the first of them
     parts: list[Part] = field(default_factory=list)
     split: Split | None = None  # which tasks every stage holds out; None: none
     format_version: int = FORMAT_VERSION
@@ -67,7 +73,7 @@ class Manifest:
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{file}: not a corpus manifest ({error})") from None
         version = value.get("format_version") if isinstance(value, dict) else None
-        if version not in (1, 2, FORMAT_VERSION):
+        if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
             raise CorpusError(f"{file}: format version {version}, this program reads 1 to {FORMAT_VERSION}")
         if version == 1:
             value = _from_version_1(value, folder)
@@ -89,10 +95,24 @@ class Manifest:
         """Replace the folder's `manifest.json` in one step, by one of this format version."""
         write_json(folder / CORPUS_FILE, {**asdict(self), "format_version": FORMAT_VERSION})
 
-    def lacks_prefixes(self, tokenizer: Tokenizer) -> bool:
+    def add_unprompted(self, run: str, turns: Sequence[int]) -> None:
+        """Count the turns of a run, by their numbers, that are behind other text than a prompt ends with."""
+        if turns and not self.unprompted:
+            self.first_unprompted = f"trajectory {run}, agent turn {turns[0]}"
+        self.unprompted += len(turns)
+
+    def outdated(self, tokenizer: Tokenizer) -> str | None:
+        """What an earlier version did otherwise with the runs of this corpus; None if nothing."""
+        if self._lacks_prefixes(tokenizer):
+            return "left out reasoning"
+        if self.format_version < _OF_PROMPTS and not prompts_are_plain(tokenizer):
+            return "let turns begin elsewhere than behind their prompts"
+        return None
+
+    def _lacks_prefixes(self, tokenizer: Tokenizer) -> bool:
         """Whether an earlier version left out reasoning that prefixes of the runs may have now."""
         lost = {loss.kind for loss in self.unwritten.losses}
-        if self.format_version == FORMAT_VERSION or lost.isdisjoint(REASONING):
+        if self.format_version >= _OF_ROWS or lost.isdisjoint(REASONING):
             return False
         templates = (tokenizer.template_for(tools=tools) or "" for tools in (False, True))
         return any("reasoning_content" in one or "</think>" in one for one in templates)
@@ -114,7 +134,7 @@ _Record = Manifest | Part | Unwritten | Loss
 
 def _part(value: dict[str, Any], version: int) -> Part:
     """A part as a manifest of this format version has it."""
-    return Part(**value) if version == FORMAT_VERSION else Part(**value, rows=value["trajectories"])
+    return Part(**value) if version >= _OF_ROWS else Part(**value, rows=value["trajectories"])
 
 
 def _from_version_1(value: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lar.tokenizer.arguments import parsed_arguments, with_arguments
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
+from lar.tokenizer.openings import Openings
 from lar.tokenizer.probes import ANSWER, KEY, NAME, USER, call, rendered, result
 from lar.tokenizer.refusals import Refusals
 from lar.tokenizer.tokenizer import Tokenizer
@@ -27,6 +28,7 @@ class Dialect:
     writes_results: bool  # messages of the role tool appear in the text
     arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
     refusals: Refusals
+    openings: Openings
     lead: str  # white space before the agent's text that a generation prompt lacks
     turn_end: re.Pattern[str]  # the end of a turn, directly after the agent's text
     closing: str  # the text after the agent's text at the end of a conversation
@@ -47,6 +49,7 @@ class Dialect:
             writes_results=_writes_result(template, arguments),
             arguments_as_text=as_text,
             refusals=Refusals.of(template, arguments),
+            openings=Openings.of(template, {"name": NAME, "arguments": arguments}),
             lead=_lead(template),
             turn_end=_turn_end(template, closing, specials, eos_token),
             closing=closing,

@@ -4,6 +4,9 @@ An agent writes each turn at the end of a conversation, with its reasoning. Many
 the conversation goes on: Qwen3's when the user speaks again, others after each turn. A model that learnt such
 a turn from the rendered run would learn not to reason. So the turn is learnt from a prefix of the run that
 still has its reasoning, and so are the turns after it that were written while it was there.
+
+The same is done for a turn that is not behind the end of its prompt in the rendered run: where a prompt ends
+with `<think>` and the template leaves this out later (Qwen3.5).
 """
 
 from collections import Counter
@@ -26,37 +29,43 @@ class Prefixes:
     """A run's rendered prefixes, as spans, and what of the agent's text is in none of them.
 
     spans: the prefixes by length, at least one; each turn that is learnt is the agent's in one of them. What
-    follows the last of these turns can be missing.
+    follows the last of these turns can be missing. unprompted: the numbers (from 1) of those of these turns
+    that stand behind other text than a prompt ends with.
     """
 
     spans: list[list[Span]]
     unwritten: Unwritten
+    unprompted: list[int]
 
 
 def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
-    """Render a run; where it lacks reasoning that a prefix of it has, render this, too.
+    """Render a run; where it lacks what its agent read or wrote and a prefix of it has, render this, too.
 
     Raises:
         TokenizerError: the template refuses the run, or it does not show which text is the agent's.
     """
     whole = rendering(tokenizer, trajectory)
-    learned = [turn.get("weight") != 0 for turn in whole.turns]
-    written = whole.written
+    own = [turn.get("weight") != 0 for turn in whole.turns]
+    learned = list(own)
+    written, prompted = whole.written, list(whole.prompted)
     spans: list[list[Span]] = []
     for prefix, group in _Search(tokenizer, trajectory, whole).restoring():
-        own = [turn in group and is_learned for turn, is_learned in enumerate(learned[: group.stop])]
-        if any(own):
-            spans.append(prefix.spans(own))
+        here = [turn in group and is_learned for turn, is_learned in enumerate(learned[: group.stop])]
+        if any(here):
+            spans.append(prefix.spans(here))
         written[group.start : group.stop] = prefix.written[group.start :]
+        prompted[group.start : group.stop] = prefix.prompted[group.start :]
         learned[group.start : group.stop] = [False] * len(group)
     spans.reverse()
     if any(learned) or not spans:
         spans.append(whole.spans(learned))
-    return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect))
+    pairs = enumerate(zip(own, prompted, strict=True), start=1)
+    unprompted = [number for number, (is_own, is_prompted) in pairs if is_own and not is_prompted]
+    return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect), unprompted)
 
 
 class _Search:
-    """The prefixes of a run that hold reasoning which the rendered run lacks."""
+    """The prefixes of a run that hold what the rendered run lacks (see `Rendering.lacks`)."""
 
     def __init__(self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering) -> None:
         self._tokenizer = tokenizer
@@ -85,7 +94,7 @@ class _Search:
             yield found, range(first, len(found.turns))
 
     def _longest(self, turn: int, before: int) -> Rendering | None:
-        """The longest prefix that ends with a turn below `before` and has the reasoning of `turn`."""
+        """The longest prefix that ends with a turn below `before` and has what `turn` lacks."""
         form = _form(self._trajectory.messages[self._places[turn]])
         if self._failed[form] >= _TRIED:
             return None

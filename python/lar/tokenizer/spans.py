@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from lar.errors import TokenizerError
-from lar.tokenizer.chat_template import ChatTemplate, TemplateRefusalError
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.dialect import Dialect
+from lar.tokenizer.openings import Openings
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.turns import Border, Conversation, InexactTurnError
 from lar.tokenizer.unwritten import unwritten_reasoning
@@ -25,13 +27,15 @@ class Span:
 class Rendering:
     """A rendered conversation.
 
-    text: as the template writes it. turns: the agent's messages. borders: where the text of each is, with the
-    token that ends it; None for a turn that the template leaves out.
+    text: as the template writes it, but for the blocks of reasoning that no prompt holds. turns: the agent's
+    messages. borders: where the text of each is, from the end of its prompt on, with the token that ends it;
+    None for a turn that the template leaves out. prompted: whether the text before each ends as its prompt.
     """
 
     text: str
     turns: list[Message]
     borders: list[Border]
+    prompted: list[bool]
     dialect: Dialect
 
     @property
@@ -40,10 +44,10 @@ class Rendering:
         return [self.text[slice(*border)] if border else "" for border in self.borders]
 
     def lacks(self, turn: int) -> int:
-        """The characters of a turn's reasoning that its text lacks."""
+        """The characters of its reasoning that a turn lacks; one more if it is not behind its prompt."""
         border = self.borders[turn]
         text = self.text[slice(*border)] if border else ""
-        return unwritten_reasoning(self.turns[turn], text, self.dialect)
+        return unwritten_reasoning(self.turns[turn], text, self.dialect) + (not self.prompted[turn])
 
     def spans(self, learned: Sequence[bool] | None = None) -> list[Span]:
         """The spans; turns that are not `learned` (None: those of weight 0) are the environment's."""
@@ -62,9 +66,10 @@ class Rendering:
 def render(tokenizer: Tokenizer, trajectory: Trajectory) -> list[Span]:
     """Return the trajectory as the tokenizer's chat template renders it, in spans.
 
-    Each turn of the agent with text is one span with `agent` set: content, reasoning and tool calls as the
-    template writes them, and the token that ends the turn. A turn of weight 0 belongs to the environment. The
-    spans of the environment lie between them. All texts joined are the rendering.
+    Each turn of the agent with text is one span with `agent` set: all that the template writes behind the
+    end of a prompt, with the token that ends the turn. A turn of weight 0 belongs to the environment. The
+    spans of the environment lie between them. All texts joined are the rendering, without blocks of reasoning
+    that the template writes before a last turn and no prompt has.
 
     Raises:
         TokenizerError: the template refuses the trajectory, or it does not show which text is the agent's.
@@ -87,14 +92,49 @@ def rendering(tokenizer: Tokenizer, trajectory: Trajectory, end: int | None = No
     _check_unicode(trajectory, text)
     conversation = Conversation(template, dialect, messages, tools, text)
     try:
-        borders = _with_ends(text, conversation.turns(), dialect)
+        found = _with_ends(text, conversation.turns(), dialect)
     except InexactTurnError as error:
         raise TokenizerError(
             f"trajectory {trajectory.id}, agent turn {error.number}: the chat template does not show "
             "which text is the agent's"
         ) from None
     turns = [message for message in trajectory.messages[:end] if message["role"] == "assistant"]
-    return Rendering(text, turns, borders, dialect)
+    text, borders, prompted = _behind_prompts(text, found, _roles_before_turns(messages), dialect.openings)
+    return Rendering(text, turns, borders, prompted, dialect)
+
+
+def _roles_before_turns(messages: Sequence[TemplateMessage]) -> list[str]:
+    """The role of the message before each of the agent's turns; empty for one that begins a conversation."""
+    roles = ["", *(message["role"] for message in messages)]
+    return [before for before, role in pairwise(roles) if role == "assistant"]
+
+
+def _behind_prompts(
+    text: str, borders: Sequence[Border], roles: Sequence[str], openings: Openings
+) -> tuple[str, list[Border], list[bool]]:
+    """Let each turn begin where its prompt ends.
+
+    Returns the text without what the template writes only before a last turn, the borders within it, and
+    whether the text before each turn ends as its prompt does.
+    """
+    kept, moved, prompted = list[str](), list[Border](), list[bool]()
+    position = cut = 0  # of the text up to here, all but so many characters are kept
+    for border, role in zip(borders, roles, strict=True):
+        if border is None:
+            moved.append(None)
+            prompted.append(True)
+            continue
+        start, end = border
+        before = text[max(start - openings.reach, 0) : start]
+        passing = openings.passing_in(text[start:end])
+        given = 0 if passing else openings.given(before, text[start:end], role)
+        kept.append(text[position:start])
+        position = start + passing
+        cut += passing
+        moved.append((position - cut + given, end - cut))
+        prompted.append(given > 0 or openings.is_prompt(before, role))
+    kept.append(text[position:])
+    return "".join(kept), moved, prompted
 
 
 def _check_unicode(trajectory: Trajectory, text: str) -> None:
@@ -136,6 +176,12 @@ def end_of_turn(tokenizer: Tokenizer, tools: object = None) -> str | None:
     _, dialect = speaker(tokenizer, tools)
     found = dialect.turn_end.match(dialect.closing)
     return found and found.group().strip()
+
+
+def prompts_are_plain(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template, or both of two, put each answer directly behind the end of a prompt."""
+    sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
+    return all(speaker(tokenizer, tools)[1].openings.are_plain for tools in sources)
 
 
 def writes_ends(tokenizer: Tokenizer) -> bool:

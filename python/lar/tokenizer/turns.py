@@ -115,6 +115,8 @@ class Conversation:
             closer, openers = self._edges(place, place in calls)
             if not _strip(pieces, number, closer, [""] if with_thought else openers):
                 return None
+            if not with_thought:
+                pieces[number] = self.dialect.openings.without_lead(pieces[number])
         borders = _match(self.text, pieces)
         return None if borders and self._are_mixed(places, borders) else borders
 

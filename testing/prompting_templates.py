@@ -1,0 +1,45 @@
+"""Chat templates whose prompts end with more than the header of a turn, each modelled on a well-known one."""
+
+from lar.tokenizer.tokenizer import Tokenizer
+from testing.conversations import tokenizer_with
+
+_MESSAGE = """{{- '<|im_start|>' + m.role + '\\n' }}
+    {%- if m.role == 'assistant' %}%s{%- endif %}
+    {{- m.content }}
+    {%- for call in m.tool_calls or [] %}
+        {{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+        {{- (call.function.arguments | tojson) + '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{{- '%s' }}{%- endif %}
+"""
+_LAST = """{%- set ns = namespace(last=0) %}
+{%- for m in messages %}{%- if m.role == 'user' %}{%- set ns.last = loop.index0 %}{%- endif %}{%- endfor %}
+"""
+_EACH = "{%- for m in messages %}\n    "
+_BLOCK = "{{- '<think>\\n' + (m.reasoning_content or '') + '\\n</think>\\n\\n' }}"
+
+
+def _template(block: str, prompt: str) -> str:
+    return _LAST + _EACH + _MESSAGE.replace("%s", block, 1).replace("%s", prompt, 1)
+
+
+# Qwen3.5: a prompt begins a block of reasoning, which is written after the last question only.
+OPEN_THOUGHT = _template(f"{{%- if loop.index0 > ns.last %}}{_BLOCK}{{%- endif %}}", "<think>\\n")
+
+# Kimi K2 Thinking: the agent writes the block, an empty one too.
+OWN_THOUGHT = _template(_BLOCK, "")
+
+# MiniMax M2: a prompt begins a block, and a turn without reasoning is written without one.
+NO_EMPTY_THOUGHT = _template(f"{{%- if m.reasoning_content %}}{_BLOCK}{{%- endif %}}", "<think>\\n")
+
+# Gemma 4 without thinking: a prompt has an empty block, which no turn has.
+CLOSED_THOUGHT = _template("", "<think>\\n\\n</think>\\n\\n")
+
+PROMPTING: dict[str, Tokenizer] = {
+    "open thought": tokenizer_with(OPEN_THOUGHT),
+    "own thought": tokenizer_with(OWN_THOUGHT),
+    "no empty thought": tokenizer_with(NO_EMPTY_THOUGHT),
+    "closed thought": tokenizer_with(CLOSED_THOUGHT),
+}

@@ -1,0 +1,131 @@
+"""A turn begins where its prompt ends, for templates that write more there than the header of a turn."""
+
+import pytest
+from hypothesis import given
+
+from lar.tokenizer.prefixes import Prefixes, prefixes
+from lar.tokenizer.spans import prompts_are_plain, speaker
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.trajectories.schema import Message, Trajectory
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import (
+    TOOL,
+    agent,
+    agent_steps,
+    call,
+    conversation,
+    result,
+    tokenizer_with,
+    user,
+)
+from testing.lossy_templates import LOSSY
+from testing.prompting_templates import PROMPTING
+
+# Those whose prompts are always in a row: by the whole run, or by a prefix of it.
+EXACT = {
+    "last thought": LOSSY["last thought"],
+    "open thought": PROMPTING["open thought"],
+    "own thought": PROMPTING["own thought"],
+    "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"])),
+}
+
+
+def turns_of(found: Prefixes) -> list[tuple[str, str]]:
+    """Of each learnt turn the text before it, and its own."""
+    turns = []
+    for spans in found.spans:
+        before = ""
+        for span in spans:
+            if span.agent:
+                turns.append((before, span.text))
+            before += span.text
+    return turns
+
+
+def prompts_of(tokenizer: Tokenizer, messages: list[Message]) -> list[str]:
+    """What an engine gives the model before each turn that is learnt."""
+    template, dialect = speaker(tokenizer, [TOOL])
+    return [
+        template.render(*dialect.adjust(messages[:place], [TOOL]), add_generation_prompt=True)
+        for place, message in enumerate(messages)
+        if message["role"] == "assistant" and message.get("weight") != 0
+    ]
+
+
+def found_in(tokenizer: Tokenizer, messages: list[Message]) -> Prefixes:
+    return prefixes(tokenizer, Trajectory("t", "task", messages, tools=[TOOL]))
+
+
+def spoken(steps: list[tuple[bool, bool, int, bool]]) -> list[Message]:
+    """A run with a message between any two turns: with none, it is unclear whose the marks are."""
+    return conversation(
+        [(asks or not place or not steps[place - 1][2], *rest) for place, (asks, *rest) in enumerate(steps)]
+    )
+
+
+@pytest.mark.parametrize("template", EXACT)
+@given(steps=agent_steps)
+def test_the_text_before_each_turn_is_its_prompt(template, steps):
+    messages = spoken(steps)
+    found = found_in(EXACT[template], messages)
+    assert sorted(before for before, _ in turns_of(found)) == sorted(prompts_of(EXACT[template], messages))
+    assert not found.unprompted
+
+
+@pytest.mark.parametrize("template", ["harmony", "last thought", "no thought", *PROMPTING])
+@given(steps=agent_steps)
+def test_turns_that_are_not_behind_their_prompt_are_counted(template, steps):
+    tokenizer, messages = {**LOSSY, **PROMPTING}[template], spoken(steps)
+    found, prompts = found_in(tokenizer, messages), prompts_of(tokenizer, messages)
+    ends = tuple(prompt[-len("assistant\n<think>\n\n</think>\n\n") :] for prompt in prompts)
+    wrong = sum(not before.endswith(ends) for before, _ in turns_of(found))
+    assert len(found.unprompted) == wrong
+
+
+def test_what_follows_the_prompt_is_the_agents():
+    messages = [user("a"), call(), result("r"), agent("1"), user("b"), agent("2")]
+    called = '\n<tool_call>\n{"name": "look", "arguments": {"at": "x"}}\n</tool_call><|im_end|>'
+    closing = "\n</think>\n\n"
+    found = found_in(PROMPTING["open thought"], messages)
+    assert [text for _, text in turns_of(found)] == [
+        closing + called,
+        f"{closing}1<|im_end|>",
+        f"{closing}2<|im_end|>",
+    ]
+    assert len(found.spans) == 2  # what follows a question is one row
+    empty = "<think>\n\n</think>\n\n"
+    texts = [text for _, text in turns_of(found_in(PROMPTING["own thought"], messages))]
+    assert texts == [empty + called, f"{empty}1<|im_end|>", f"{empty}2<|im_end|>"]
+    finals = [text for _, text in turns_of(found_in(LOSSY["harmony"], [user("a"), agent("1")]))]
+    assert finals == ["<|channel|>final<|message|>1<|return|>"]
+
+
+def test_what_the_prompt_has_already_is_not_the_agents():
+    messages = [user("a"), agent("1", reasoning_content="So.")]
+    found = found_in(PROMPTING["no empty thought"], messages)
+    assert [text for _, text in turns_of(found)] == ["So.\n</think>\n\n1<|im_end|>"]
+    assert not found.unprompted
+
+
+def test_a_block_that_only_the_last_turn_has_is_left_out():
+    messages = [user("a"), agent("1"), user("b"), agent("2")]
+    (spans,) = found_in(LOSSY["last thought"], messages).spans
+    assert "think" not in "".join(span.text for span in spans)
+
+
+@pytest.mark.parametrize("template", ["no empty thought", "closed thought"])
+def test_turns_without_their_prompt_cost_no_rows(template):
+    messages = [message for n in range(5) for message in (user(f"q{n}"), agent(f"a{n}"))]
+    found = found_in(PROMPTING[template], messages)
+    assert found.unprompted == [1, 2, 3, 4, 5]
+    assert len(found.spans) == 1
+
+
+def test_templates_whose_prompts_end_otherwise_are_known():
+    for name, source in TEMPLATES.items():
+        if name != "bare":
+            assert prompts_are_plain(tokenizer_with(without_tags(source))), name
+    for name in ("harmony", "last thought"):
+        assert not prompts_are_plain(LOSSY[name])
+    for tokenizer in PROMPTING.values():
+        assert not prompts_are_plain(tokenizer)
