@@ -1,7 +1,9 @@
-"""Chat templates whose prompts end with more than the header of a turn, each modelled on a well-known one."""
+"""Chat templates whose prompts end with more than the header of a turn, most modelled on a well-known one."""
 
+from lar.tokenizer.spans import speaker
 from lar.tokenizer.tokenizer import Tokenizer
-from testing.conversations import tokenizer_with
+from lar.trajectories.schema import Message
+from testing.conversations import TOOL, tokenizer_with
 
 _MESSAGE = """{{- '<|im_start|>' + m.role + '\\n' }}
     {%- if m.role == 'assistant' %}%s{%- endif %}
@@ -37,9 +39,23 @@ NO_EMPTY_THOUGHT = _template(f"{{%- if m.reasoning_content %}}{_BLOCK}{{%- endif
 # Gemma 4 without thinking: a prompt has an empty block, which no turn has.
 CLOSED_THOUGHT = _template("", "<think>\\n\\n</think>\\n\\n")
 
+# Modelled on none: reasoning is written in the last turn only, also while the agent calls tools.
+LAST_REASONING = _template(f"{{%- if loop.last and m.reasoning_content %}}{_BLOCK}{{%- endif %}}", "")
+
 PROMPTING: dict[str, Tokenizer] = {
     "open thought": tokenizer_with(OPEN_THOUGHT),
     "own thought": tokenizer_with(OWN_THOUGHT),
     "no empty thought": tokenizer_with(NO_EMPTY_THOUGHT),
     "closed thought": tokenizer_with(CLOSED_THOUGHT),
+    "last reasoning": tokenizer_with(LAST_REASONING),
 }
+
+
+def prompts_of(tokenizer: Tokenizer, messages: list[Message]) -> list[str]:
+    """What an engine gives the model before each turn that is learnt."""
+    template, dialect = speaker(tokenizer, [TOOL])
+    return [
+        template.render(*dialect.adjust(messages[:place], [TOOL]), add_generation_prompt=True)
+        for place, message in enumerate(messages)
+        if message["role"] == "assistant" and message.get("weight") != 0
+    ]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 
 from lar.tokenizer.prefixes import Prefixes, prefixes
-from lar.tokenizer.spans import prompts_are_plain, speaker
+from lar.tokenizer.spans import prompts_are_plain
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
@@ -19,13 +19,15 @@ from testing.conversations import (
     user,
 )
 from testing.lossy_templates import LOSSY
-from testing.prompting_templates import PROMPTING
+from testing.prompting_templates import PROMPTING, prompts_of
 
 # Those whose prompts are always in a row: by the whole run, or by a prefix of it.
 EXACT = {
     "last thought": LOSSY["last thought"],
     "open thought": PROMPTING["open thought"],
     "own thought": PROMPTING["own thought"],
+    "harmony": LOSSY["harmony"],
+    "last reasoning": PROMPTING["last reasoning"],
     "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"])),
 }
 
@@ -40,16 +42,6 @@ def turns_of(found: Prefixes) -> list[tuple[str, str]]:
                 turns.append((before, span.text))
             before += span.text
     return turns
-
-
-def prompts_of(tokenizer: Tokenizer, messages: list[Message]) -> list[str]:
-    """What an engine gives the model before each turn that is learnt."""
-    template, dialect = speaker(tokenizer, [TOOL])
-    return [
-        template.render(*dialect.adjust(messages[:place], [TOOL]), add_generation_prompt=True)
-        for place, message in enumerate(messages)
-        if message["role"] == "assistant" and message.get("weight") != 0
-    ]
 
 
 def found_in(tokenizer: Tokenizer, messages: list[Message]) -> Prefixes:
@@ -100,6 +92,25 @@ def test_what_follows_the_prompt_is_the_agents():
     assert finals == ["<|channel|>final<|message|>1<|return|>"]
 
 
+def test_an_answer_is_learnt_behind_what_its_agent_read():
+    """gpt-oss' template drops what stands beside a call once an answer follows."""
+    for beside in ({"content": "I look."}, {"reasoning_content": "I look."}):
+        messages = [user("a"), {**call(), **beside}, result("r"), agent("1"), user("b"), agent("2")]
+        found = found_in(LOSSY["harmony"], messages)
+        turns = turns_of(found)
+        assert [before for before, _ in turns] == prompts_of(LOSSY["harmony"], messages)
+        assert ["I look." in before for before, _ in turns] == [False, True, False]
+        assert "I look." in turns[0][1]
+        assert not found.unwritten.losses
+
+
+def test_white_space_alone_costs_no_rows():
+    source = PROMPTING["own thought"].chat_template or ""
+    spaced = source.replace("{{- m.content }}", "{{- m.content }}{%- if not loop.last %} {%- endif %}")
+    messages = [user("a"), call(content="I look."), result("r"), agent("1", reasoning_content="So.")]
+    assert len(found_in(tokenizer_with(spaced), messages).spans) == 1
+
+
 def test_what_the_prompt_has_already_is_not_the_agents():
     messages = [user("a"), agent("1", reasoning_content="So.")]
     found = found_in(PROMPTING["no empty thought"], messages)
@@ -127,5 +138,5 @@ def test_templates_whose_prompts_end_otherwise_are_known():
             assert prompts_are_plain(tokenizer_with(without_tags(source))), name
     for name in ("harmony", "last thought"):
         assert not prompts_are_plain(LOSSY[name])
-    for tokenizer in PROMPTING.values():
-        assert not prompts_are_plain(tokenizer)
+    for name, tokenizer in PROMPTING.items():
+        assert prompts_are_plain(tokenizer) == (name == "last reasoning")

@@ -11,6 +11,7 @@ from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
 from testing.conversations import TOOL, agent, agent_steps, call, conversation, result, tokenizer_with, user
 from testing.lossy_templates import LOSSY
+from testing.prompting_templates import prompts_of
 
 TOKENIZERS = {**LOSSY, "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"]))}
 QWEN3 = LOSSY["last thought"]
@@ -141,12 +142,17 @@ def test_each_turn_is_learnt_once_as_the_template_writes_it_at_that_time(templat
 
 
 def check_texts(tokenizer: Tokenizer, messages: list[Message], found: Prefixes) -> None:
-    """The prefixes are renderings of the first messages, the longest last; of a single one, all messages."""
+    """The rows are renderings of the first messages, or a prompt and a turn; the longest of them is last."""
     texts = ["".join(span.text for span in spans) for spans in found.spans]
     known = [
         one.text for end in range(len(messages) + 1) if (one := rendered_or_none(tokenizer, messages, end))
     ]
-    places = [known.index(text) for text in texts]
+    behind = prompts_of(tokenizer, messages)
+    alone = [text for text, spans in zip(texts, found.spans, strict=True) if text not in known]
+    assert set(alone) <= {
+        prompt + spans[-1].text for spans in found.spans for prompt in behind if len(spans) == 2
+    }
+    places = [known.index(text) for text in texts if text in known]
     assert places == sorted(set(places))
     if len(texts) == 1 and not any(learnt(found)):
         assert texts == known[-1:]

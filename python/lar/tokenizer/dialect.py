@@ -25,6 +25,7 @@ class Dialect:
     """The form of conversation that a chat template accepts, and its borders of the agent's turns."""
 
     writes_calls: bool  # `tool_calls` of a message appear in the text
+    writes_text: bool  # so does the content beside them, at least at the end of a conversation
     writes_results: bool  # messages of the role tool appear in the text
     arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
     refusals: Refusals
@@ -46,6 +47,7 @@ class Dialect:
         eos_token = tokenizer.special_tokens.get("eos_token")
         found = cls(
             writes_calls=as_text or _writes_call(template, _ARGUMENTS),
+            writes_text=_writes_text(template, arguments),
             writes_results=_writes_result(template, arguments),
             arguments_as_text=as_text,
             refusals=Refusals.of(template, arguments),
@@ -114,6 +116,11 @@ def _writes_call(template: ChatTemplate, arguments: Any) -> bool:
 def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
     function = {"name": NAME, "arguments": arguments}
     return result()["content"] in _try(template, USER, call(function), result(), ANSWER)
+
+
+def _writes_text(template: ChatTemplate, arguments: Any) -> bool:
+    turn = {**call({"name": NAME, "arguments": arguments}), "content": ANSWER["content"]}
+    return ANSWER["content"] in _try(template, USER, turn)
 
 
 def _call_edges(template: ChatTemplate, dialect: Dialect, added: list[str]) -> CallEdges | None:

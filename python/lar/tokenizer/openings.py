@@ -53,7 +53,7 @@ class Openings:
 
     def is_prompt(self, before: str, role: str) -> bool:
         """Whether the text before a turn ends as a prompt does behind a message of `role`."""
-        return before.endswith(self.prompts.get(role, ""))
+        return before.endswith(self._prompts(role))
 
     def without_lead(self, before: str) -> str:
         """The text before a turn's content without what the agent, or nobody, writes."""
@@ -69,12 +69,16 @@ class Openings:
 
     def given(self, before: str, turn: str, role: str) -> int:
         """How many characters of `turn` its prompt has already: `<think>`, where a prompt ends with it."""
-        prompt = self.prompts.get(role, "")
         if self.is_prompt(before, role):
             return 0
-        lengths = range(len(prompt) - 1, 0, -1)
-        fits = (n for n in lengths if turn.startswith(prompt[-n:]) and before.endswith(prompt[:-n]))
+        cuts = [(one[:at], one[at:]) for one in self._prompts(role) for at in range(1, len(one))]
+        fits = (len(end) for begin, end in cuts if turn.startswith(end) and before.endswith(begin))
         return next(fits, 0)
+
+    def _prompts(self, role: str) -> tuple[str, ...]:
+        """The ends that a prompt may have behind a message of `role`: all, if that is unknown."""
+        known = self.prompts.get(role)
+        return tuple(self.prompts.values()) or ("",) if known is None else (known,)
 
 
 def _added(prompt: str, without: str) -> str:

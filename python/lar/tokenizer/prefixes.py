@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lar.errors import TokenizerError
+from lar.tokenizer.prompt_rows import RowsBehindPrompts
 from lar.tokenizer.spans import Rendering, Span, rendering
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten, unwritten
@@ -28,9 +29,9 @@ _TRIED = 2
 class Prefixes:
     """A run's rendered prefixes, as spans, and what of the agent's text is in none of them.
 
-    spans: the prefixes by length, at least one; each turn that is learnt is the agent's in one of them. What
-    follows the last of these turns can be missing. unprompted: the numbers (from 1) of those of these turns
-    that stand behind other text than a prompt ends with.
+    spans: the prefixes in the order of their last turns, at least one; each turn that is learnt is the
+    agent's in one of them. What follows the last of these turns can be missing. unprompted: the numbers (from
+    1) of those of these turns that stand behind other text than a prompt ends with.
     """
 
     spans: list[list[Span]]
@@ -46,19 +47,22 @@ def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
     """
     whole = rendering(tokenizer, trajectory)
     own = [turn.get("weight") != 0 for turn in whole.turns]
-    learned = list(own)
-    written, prompted = whole.written, list(whole.prompted)
-    spans: list[list[Span]] = []
+    learned, written, prompted = list(own), whole.written, list(whole.prompted)
+    found: list[tuple[Rendering, list[bool]]] = []
+    restored: set[int] = set()
     for prefix, group in _Search(tokenizer, trajectory, whole).restoring():
         here = [turn in group and is_learned for turn, is_learned in enumerate(learned[: group.stop])]
         if any(here):
-            spans.append(prefix.spans(here))
+            found.append((prefix, here))
+        restored.update(turn for turn in group if prefix.lacks(turn) < whole.lacks(turn))
         written[group.start : group.stop] = prefix.written[group.start :]
         prompted[group.start : group.stop] = prefix.prompted[group.start :]
         learned[group.start : group.stop] = [False] * len(group)
-    spans.reverse()
-    if any(learned) or not spans:
-        spans.append(whole.spans(learned))
+    found.reverse()
+    if any(learned) or not found:
+        found.append((whole, learned))
+    behind = RowsBehindPrompts(tokenizer, trajectory, restored)
+    spans = [row for one, here in found for row in behind.of(one, here)]
     pairs = enumerate(zip(own, prompted, strict=True), start=1)
     unprompted = [number for number, (is_own, is_prompted) in pairs if is_own and not is_prompted]
     return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect), unprompted)
@@ -71,7 +75,7 @@ class _Search:
         self._tokenizer = tokenizer
         self._trajectory = trajectory
         self._lacking = [whole.lacks(turn) for turn in range(len(whole.turns))]
-        self._failed: Counter[tuple[bool, bool]] = Counter()  # turns, by their form
+        self._failed: Counter[tuple[bool, ...]] = Counter()  # turns, by their form
         self._places = [
             place for place, message in enumerate(trajectory.messages) if message["role"] == "assistant"
         ]
@@ -122,6 +126,7 @@ class _Search:
         return prefix.lacks(turn) < self._lacking[turn]
 
 
-def _form(turn: Message) -> tuple[bool, bool]:
-    """By what a template may tell whether to write a turn's reasoning."""
-    return bool(turn.get("reasoning_content")), bool(turn.get("tool_calls"))
+def _form(turn: Message) -> tuple[bool, ...]:
+    """By what a template may tell whether to write a turn's reasoning, or the text beside its calls."""
+    calls = turn.get("tool_calls", ())
+    return bool(turn.get("reasoning_content")), bool(turn["content"]), bool(calls), len(calls) > 1

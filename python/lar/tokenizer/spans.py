@@ -11,7 +11,7 @@ from lar.tokenizer.dialect import Dialect
 from lar.tokenizer.openings import Openings
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.turns import Border, Conversation, InexactTurnError
-from lar.tokenizer.unwritten import unwritten_reasoning
+from lar.tokenizer.unwritten import restorable
 from lar.trajectories.schema import Message, Trajectory
 
 
@@ -44,10 +44,16 @@ class Rendering:
         return [self.text[slice(*border)] if border else "" for border in self.borders]
 
     def lacks(self, turn: int) -> int:
-        """The characters of its reasoning that a turn lacks; one more if it is not behind its prompt."""
+        """The characters that a turn lacks and a prefix may have; one more if it is not behind its prompt."""
         border = self.borders[turn]
         text = self.text[slice(*border)] if border else ""
-        return unwritten_reasoning(self.turns[turn], text, self.dialect) + (not self.prompted[turn])
+        return restorable(self.turns[turn], text, self.dialect) + (not self.prompted[turn])
+
+    def is_behind(self, turn: int, prompt: str) -> bool:
+        """Whether `prompt` is the text before a turn, but for white space, which Hermes' template adds."""
+        border = self.borders[turn]
+        before = self.text[: border[0]] if border else ""
+        return before == prompt or "".join(before.split()) == "".join(prompt.split())
 
     def spans(self, learned: Sequence[bool] | None = None) -> list[Span]:
         """The spans; turns that are not `learned` (None: those of weight 0) are the environment's."""

@@ -17,12 +17,13 @@ from lar.trajectories.schema import Message, ToolCall
 
 _EARLIER, _LAST = "reasoning of earlier turns", "reasoning of the last turn"
 _WITHIN = "reasoning within the text"
+_BESIDE = "text beside a call"
 # What is left out -> the part of a turn that it belongs to, in the order in which it is reported.
 KINDS = {
     _EARLIER: "reasoning",
     _LAST: "reasoning",
     _WITHIN: "text",
-    "text beside a call": "text",
+    _BESIDE: "text",
     "text without a call": "text",
     "calls": "calls",
     "calls after the first of a turn": "calls",
@@ -113,12 +114,25 @@ def unwritten(
     return found
 
 
-def unwritten_reasoning(turn: Message, text: str, dialect: Dialect) -> int:
-    """The characters of a turn's reasoning that `text`, the turn as it was written, lacks."""
-    if not turn.get("reasoning_content") and "</think>" not in (turn.get("content") or ""):
+def restorable(turn: Message, text: str, dialect: Dialect) -> int:
+    """The characters that `text`, a turn as it was written, lacks and a prefix of the run may have.
+
+    They are those of its reasoning, and of the text beside its calls where the template writes this at all.
+    """
+    if not is_restorable(turn, dialect):
         return 0
     lost = _lost_in(turn, text, dialect, is_last=True)
-    return lost[_LAST] + lost.get(_WITHIN, 0)
+    return lost[_LAST] + lost.get(_WITHIN, 0) + (lost.get(_BESIDE, 0) if dialect.writes_text else 0)
+
+
+def is_restorable(turn: Message, dialect: Dialect) -> bool:
+    """Whether a turn has what a template may drop once the conversation goes on.
+
+    That is reasoning, and with gpt-oss the text beside calls too.
+    """
+    content = turn.get("content") or ""
+    has_text = dialect.writes_text and bool(content and turn.get("tool_calls"))
+    return has_text or bool(turn.get("reasoning_content")) or "</think>" in content
 
 
 def _lost_in(turn: Message, text: str, dialect: Dialect, *, is_last: bool) -> dict[str, int]:
@@ -144,7 +158,7 @@ def _lost_content(content: str, text: str, *, has_calls: bool) -> dict[str, int]
     lost = {}
     if tag:
         text, lost[_WITHIN] = _lost(thought.strip().removeprefix("<think>"), text)
-    kind = "text beside a call" if has_calls else "text without a call"
+    kind = _BESIDE if has_calls else "text without a call"
     _, lost[kind] = _lost(rest, text)
     return lost
 
