@@ -83,6 +83,14 @@ def test_the_parser_of_tool_calls_is_named_where_it_fits_the_template(base, voca
     assert "parser" not in without_calls
 
 
+def test_a_switch_of_the_template_is_to_be_left_alone(base, vocabulary):
+    assert "enable_thinking" not in card_of(base, vocabulary).text
+    switched = (
+        toy.CHATML + "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    )
+    assert "Requests must not set `enable_thinking`" in card_of(base, vocabulary, switched).text
+
+
 @pytest.mark.parametrize(
     ("config", "flag"),
     [

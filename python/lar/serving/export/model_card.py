@@ -60,6 +60,11 @@ _HERMES = " --enable-auto-tool-choice --tool-call-parser hermes"
 _OTHER_CALLS = """
 
 For tool calls, add `--enable-auto-tool-choice` and the `--tool-call-parser` of the base's family."""
+_SWITCH = "enable_thinking"
+_LEFT_ALONE = f"""
+
+Requests must not set `{_SWITCH}`: the model has learnt to answer the prompts that the template
+gives without it."""
 
 
 def write_model_card(
@@ -110,7 +115,8 @@ def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
     text = (_LORA if lora else _MERGED).format(
         folder="FOLDER", parser=_HERMES if is_hermes else "", lora=lora
     )
-    return text + ("" if is_hermes or not opener else _OTHER_CALLS)
+    left_alone = _LEFT_ALONE if _SWITCH in template else ""
+    return text + ("" if is_hermes or not opener else _OTHER_CALLS) + left_alone
 
 
 def _tokenizer_note(decode_only: bool) -> str:
