@@ -11,17 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lar
+from lar.corpus import Corpus
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.option_files import read_options
 from lar.distillation.options import Scheduler
 from lar.distillation.training.arguments import training_arguments
 from lar.distillation.training.bits_per_byte import bits_per_byte
-from lar.distillation.training.checkpoints import run_identity
+from lar.distillation.training.checkpoints import claim, run_identity
 from lar.distillation.training.optimizer import optimizer_for
 from lar.errors import OptionError
 from lar.models.causal_lm import check_context, load_model
-from testing import tiny
+from lar.utils.result_files import RUN_FILE
+from testing import tiny, toy
 from testing.damage import loads_or_explains
 from testing.few_steps import FEW
 
@@ -226,6 +228,30 @@ def test_a_run_goes_on_only_with_the_options_that_decide_its_weights(corpus, voc
         "control",
     }
     assert run_identity(tiny.model(vocabulary.base_size, seed=1), options, data, examples) != own
+
+
+def test_a_run_goes_on_only_with_the_same_mask_of_the_agent(tokenizer, vocabulary, tmp_path):
+    """A turn in the middle that is excluded from training changes neither the text nor a window."""
+    options, model = DistillOptions(), tiny.model(vocabulary.base_size)
+    found = []
+    for name, weight in (("all", 1), ("without", 0)):
+        run, more = toy.trajectories(2)
+        run.messages.extend(more.messages)
+        turns = [message for message in run.messages if message["role"] == "assistant"]
+        turns[1]["weight"] = weight
+        examples = Examples(Corpus.build([run], tokenizer, tmp_path / name), vocabulary, 2048)
+        found.append(run_identity(model, options, PackedExamples(examples, 2048), None))
+    whole, without = found
+    assert whole["data"] == without["data"]
+    claim(tmp_path, whole)
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "checkpoint-1" / "trainer_state.json").write_text("{}")
+    claim(tmp_path, whole)
+    with pytest.raises(OptionError, match="other mask"):
+        claim(tmp_path, without)
+    del whole["mask"]  # as an earlier version wrote it
+    (tmp_path / RUN_FILE).write_text(json.dumps(whole))
+    claim(tmp_path, without)
 
 
 @pytest.mark.parametrize("scheduler", get_args(Scheduler))

@@ -33,6 +33,7 @@ def run_identity(
     content = {
         "model": fingerprint(base),
         "data": data.examples.digest(),
+        "mask": data.examples.mask_digest(),
         "options": same.to_dict(),
         "held_out": held_out and held_out.digest(),
         "processes": count(),
@@ -52,6 +53,7 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         return
     found = read_json(file)
     found.setdefault("processes", 1)  # of a version without several processes
+    found.setdefault("mask", identity.get("mask"))  # of a version that did not compare it
     different = [name for name, value in identity.items() if found.get(name) != value]
     if different:
         raise OptionError(
