@@ -412,6 +412,42 @@ def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
         distill(corpus, tiny.model(corpus.tokenizer.base_size), None, DistillOptions(**FEW))
 
 
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")  # of PEFT, before the refusal
+@pytest.mark.parametrize(
+    ("target", "tied", "refused"),
+    [
+        ("lm_head", False, "would not learn"),
+        ("lm_head", True, "would not learn"),
+        ("embed_tokens", True, "the same matrix"),
+        ("embed_tokens", False, None),
+    ],
+)
+def test_a_lora_that_cannot_learn_or_be_merged_is_refused(corpus, vocabulary, target, tied, refused):
+    model = tiny.model(vocabulary.base_size, tied=tied)
+    before = tiny.state(model)
+    options = AdaptOptions(**FEW, max_steps=2, target_modules=("q_proj", target))
+    runs = (
+        lambda: distill(
+            corpus, model, vocabulary, DistillOptions(**vars(options), fitted_batches=1)
+        ).unload(),
+        lambda: adapt(corpus, model, options, merge=False),
+    )
+    if refused:
+        for run in runs:
+            with pytest.raises(OptionError, match=refused):
+                run()
+            assert all(torch.equal(value, before[name]) for name, value in tiny.state(model).items())
+        return
+    runs[0]()
+    kept, ids = runs[1](), torch.arange(20)[None]
+    learnt = {name: value for name, value in kept.named_parameters() if "lora_embedding_B" in name}
+    assert learnt
+    assert all(value.abs().sum() > 0 for value in learnt.values())
+    with torch.no_grad():
+        expected = kept(ids).logits
+        assert torch.allclose(kept.merge_and_unload()(ids).logits, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"loss": "mse"}, {"max_steps": 0}, {"row_start": "last"}, {"max_length": 4}]
 )

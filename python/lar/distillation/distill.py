@@ -19,7 +19,7 @@ from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
 from lar.distillation.sides import Sides
-from lar.distillation.student import Student
+from lar.distillation.student import Student, check_targets
 from lar.distillation.training.arguments import steps_of
 from lar.distillation.training.checkpoints import (
     claim,
@@ -169,6 +169,7 @@ def train(
     student = Student.begin(base, vocabulary, options)
     student.trained_tasks = sides.trained_tasks
     with student.unloaded_on_error(), temporary_folder() as temporary, ExitStack() as held:
+        check_targets(student)
         taken = None if earlier is None else earlier.hand_over(student)
         folder = checkpoints or from_main(lambda: temporary)
         from_main(lambda: held.enter_context(only_writer(folder)))

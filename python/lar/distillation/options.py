@@ -49,6 +49,10 @@ class AdaptOptions:
         save_steps: steps between two checkpoints.
         report_to: the Trainer's integrations that get the log (see `lar.distillation.training.reporting`).
 
+    LoRA
+        target_modules: the modules that get one, as PEFT takes them. Neither the head nor an embedding that
+            is also the head can have one.
+
     The machine
         dtype: of the frozen weights of a model folder; "auto" is bfloat16 where the device is fast in it.
         device: for example "cuda:0"; None for the process's GPU if there is one.

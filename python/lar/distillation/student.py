@@ -336,6 +336,22 @@ def _lora(options: AdaptOptions) -> LoraConfig:
     )
 
 
+def check_targets(student: Student) -> None:
+    """Raise OptionError where the LoRA is in a module in which it would not learn, or not be kept.
+
+    The loss is computed from hidden states, a chunk at a time (`chunked_sum`), so a LoRA of the head would
+    get no gradient. One of an embedding that is also the head would change both where it is merged.
+    """
+    embedding, head = student.base.get_input_embeddings(), student.base.get_output_embeddings()
+    if isinstance(head, BaseTunerLayer):
+        raise OptionError("target_modules has the head (lm_head), whose LoRA would not learn: leave it out")
+    if isinstance(embedding, BaseTunerLayer) and embedding.weight is head.weight:
+        raise OptionError(
+            "target_modules has the embedding, and the model's head is the same matrix, so a merged LoRA"
+            " would change both: leave it out"
+        )
+
+
 def _check_has_no_adapter(model: nn.Module) -> None:
     if any(isinstance(module, BaseTunerLayer) for module in model.modules()):
         raise TrainingError(
