@@ -81,9 +81,8 @@ class Bench:
             keep_teacher(self.model, self.corpus, options)
             options = replace(options, cached_teacher=True)
         steps = Steps()
-        student = lar.distill(
-            self.corpus, sharing_weights(self.model), self.vocabulary, options, progress=steps
-        )
+        latents = None if arm == CONTROL else self.vocabulary
+        student = lar.distill(self.corpus, sharing_weights(self.model), latents, options, progress=steps)
         lines = [line for line in student.record["log"] if "base_tokens" in line]
         steps.tokens = [int(line["base_tokens"]) for line in lines]
         return steps

@@ -1,13 +1,14 @@
 """The student: new rows, training, resumption, saving; each arm on a tiny model."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from lar import adapt, distill
+from lar import adapt, distill, score
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples, PackedExamples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
@@ -17,7 +18,7 @@ from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError, TrainingError
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
-from testing import tiny
+from testing import tiny, toy
 from testing.few_steps import FEW, KilledError, kill_at
 
 
@@ -195,10 +196,10 @@ def test_a_student_learns_its_latents(corpus, vocabulary, teacher_folder, loss):
     assert after.bits_per_byte < 0.6 * before.bits_per_byte
 
 
-def test_a_control_learns_as_an_adapted_model_does(corpus, vocabulary, teacher_folder, tmp_path):
+def test_a_control_learns_as_an_adapted_model_does(corpus, teacher_folder, tmp_path):
     options = DistillOptions(**FEW, max_steps=4, control=True, hidden_weight=1.0, cached_teacher=True)
     options = replace(options, unit_weight=0.0)  # of a student that learns from its teacher alone
-    control = distill(corpus, str(teacher_folder), vocabulary, options)
+    control = distill(corpus, str(teacher_folder), None, options)
     assert control.rows is None
     assert len(control.vocabulary) == 0
     assert control.record["steps"] == 4
@@ -410,6 +411,49 @@ def test_latents_that_windows_may_cut_are_counted_and_the_longest_is_named(corpu
 def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
     with pytest.raises(OptionError, match="vocabulary"):
         distill(corpus, tiny.model(corpus.tokenizer.base_size), None, DistillOptions(**FEW))
+
+
+def test_the_record_of_a_control_trains_no_control_in_the_place_of_a_student(corpus, vocabulary, tmp_path):
+    model = tiny.model(vocabulary.base_size)
+    options = DistillOptions(**FEW, max_steps=1, fitted_batches=1, control=True)
+    distill(corpus, model, None, options, tmp_path / "control").unload()
+    recorded = DistillOptions.from_file(tmp_path / "control" / "distillation.json")
+    with pytest.raises(OptionError, match="control=False for a student"):
+        distill(corpus, model, vocabulary, recorded)
+    student = distill(corpus, model, vocabulary, recorded, control=False)
+    assert student.rows is not None
+    student.unload()
+    assert distill(corpus, model, vocabulary, recorded, control=True).rows is None
+
+
+@pytest.mark.parametrize("stage", ["score", "adapt", "distill", "bits_per_byte"])
+def test_a_chat_template_that_changed_is_warned_of(
+    corpus, vocabulary, teacher_folder, tmp_path, caplog, stage
+):
+    teacher = shutil.copytree(teacher_folder, tmp_path / "teacher")
+    own = tiny.copy(corpus, tmp_path / "corpus")
+    options = DistillOptions(**FEW, max_steps=1, fitted_batches=1)
+
+    def run():
+        caplog.clear()
+        if stage == "score":
+            score(own, teacher, device="cpu")
+        elif stage == "adapt":
+            adapt(own, teacher, AdaptOptions(**FEW, max_steps=1))
+        elif stage == "distill":
+            distill(own, teacher, vocabulary, options)
+        else:
+            bits_per_byte(own, teacher, device="cpu")
+        return caplog.text
+
+    assert "chat template" not in run()
+    (teacher / "chat_template.jinja").write_text(f"{toy.CHATML} ")
+    assert "build the corpus again" in run()
+    if stage == "distill":
+        other = replace(vocabulary, tokenizer=toy.tokenizer(template=f"{toy.CHATML} "))
+        assert other.tokenizer.fingerprint == vocabulary.tokenizer.fingerprint
+        distill(own, teacher_folder, other, options)
+        assert "mined with another chat template" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")  # of PEFT, before the refusal

@@ -315,6 +315,28 @@ def test_decode_only_changes_no_prompt(student_folder, vocabulary, tmp_path):
         assert tokenizer.decode(units.tolist()) == text
 
 
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_chat_template_that_the_student_did_not_learn_from_is_warned_of(
+    student_folder, teacher_folder, tmp_path, caplog, monkeypatch, recorded
+):
+    monkeypatch.setattr(checkpoint, "_checked", lambda *_: {})  # the weights are no matter here
+    student = shutil.copytree(student_folder, tmp_path / "student")
+    if not recorded:  # by an earlier version
+        record = json.loads((student / "distillation.json").read_text())
+        del record["chat_template_hash"]
+        (student / "distillation.json").write_text(json.dumps(record))
+    export(student, tmp_path / "same")
+    assert "chat template" not in caplog.text
+    teacher = shutil.copytree(teacher_folder, tmp_path / "teacher")
+    (teacher / "chat_template.jinja").write_text(f"{toy.CHATML} ")
+    export(student, tmp_path / "other", model=teacher)
+    assert f"{teacher}: its chat template is not that" in caplog.text
+    caplog.clear()
+    template = student / "vocabulary" / "tokenizer" / "chat_template.jinja"
+    export(student, tmp_path / "given", model=teacher, chat_template=template)
+    assert "chat template" not in caplog.text
+
+
 def test_a_control_is_exported_like_any_model(teacher_folder, corpus, tmp_path):
     options = DistillOptions(control=True, loss="sft", max_steps=2, max_length=256, device="cpu")
     distill(corpus, teacher_folder, None, options, tmp_path / "control")

@@ -101,7 +101,7 @@ def command(
     from lar.distillation.distill import distill
     from lar.vocabulary.vocabulary import LatentVocabulary
 
-    latents = None if vocabulary is None else LatentVocabulary.load(vocabulary)
+    latents = None if vocabulary is None or chosen.control else LatentVocabulary.load(vocabulary)
     began = time.perf_counter()
     with process_group(), progress_bar("distilling", unit="steps") as progress:
         conversations = with_split(Corpus.load(corpus), hold_out, split_seed, options_file)

@@ -73,8 +73,9 @@ def distill(
             tasks is used as it is.
         model: the teacher: a checkpoint folder, or a model object, into which LoRA is put in place
             (`student.unload()` takes it out again). After an error it is as it was.
-        vocabulary: the latents, as an object or a folder; ignored (and allowed to be None) where
-            `options.control` is set. Such a run learns as `DistillOptions.as_control` says.
+        vocabulary: the latents, as an object or a folder; None for a control, which learns as
+            `DistillOptions.as_control` says. A vocabulary beside `options` of a control, such as those of its
+            record, is refused; beside the keyword `control=True` it is ignored.
         options: see `DistillOptions`; `keywords` are its fields, and override those of `options`.
         output: where the student is saved; None keeps it in memory only. Checkpoints are written to
             `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
@@ -94,7 +95,8 @@ def distill(
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
             student of this model.
         OptionError: the checkpoints are another run's, or are being written by one, an option contradicts the
-            earlier student's LoRA, or a window is longer than the model's context.
+            earlier student's LoRA, a window is longer than the model's context, or the options are a
+            control's and there is a vocabulary.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -113,10 +115,16 @@ def distill(
         earlier.check(corpus.tokenizer, control=options.control)
         options = earlier.with_its_lora(options)
     if options.control:
+        if vocabulary is not None and not keywords.get("control"):  # the options may be a control's record
+            raise OptionError(
+                "the options are a control's, which learns no latents, but there is a vocabulary: add"
+                " control=False for a student, or leave the vocabulary out (None) for a control"
+            )
         options = options.as_control()
         vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
+    _warn_of_template(vocabulary, corpus)
     sides = Sides.of(corpus, held_out, options, model, vocabulary, earlier)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if earlier is not None:
@@ -182,6 +190,7 @@ def train(
             student.record = {
                 "lar_version": __version__,
                 "base_fingerprint": identity["model"],
+                "chat_template_hash": corpus.manifest.chat_template_hash,
                 "start": started,
                 **sides.to_dict(),
                 **trainer.run(last),
@@ -230,6 +239,16 @@ def _packed(
         decode_only=options.decode_only,
     )
     return PackedExamples(source, options.batch_tokens or options.max_length, options.seed)
+
+
+def _warn_of_template(vocabulary: LatentVocabulary, corpus: Corpus) -> None:
+    """Warn of latents that were mined in text of another chat template than the corpus's."""
+    own = vocabulary.tokenizer
+    if own.chat_template is not None and own.template_hash != corpus.manifest.chat_template_hash:
+        logger.warning(
+            "the vocabulary was mined with another chat template than that of %s: mine this corpus anew",
+            corpus.path,
+        )
 
 
 def _warn_of_cuts(examples: Examples) -> None:

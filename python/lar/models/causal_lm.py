@@ -344,16 +344,25 @@ def embedding_rows(model: Any) -> int:
 def check_tokenizer(model: Any, corpus: Corpus) -> None:
     """Raise TokenizerError where `model` is a folder with another tokenizer than the corpus's.
 
-    Otherwise, a model with enough rows would train on any ids. An object, or a folder without a tokenizer,
-    is not checked.
+    Otherwise, a model with enough rows would train on any ids. Another chat template is warned of alone, as
+    a server may render with one of its own. An object, or a folder without a tokenizer, is not checked.
     """
     if not isinstance(model, str | PathLike) or not (Path(model) / TOKENIZER_FILE).is_file():
         return
-    own, theirs = Tokenizer.load(model).fingerprint, corpus.tokenizer.fingerprint
+    found = Tokenizer.load(model)
+    own, theirs = found.fingerprint, corpus.tokenizer.fingerprint
     if own != theirs:
         raise TokenizerError(
             f"{model}: its tokenizer ({own[:12]}) is another than the corpus's ({theirs[:12]}), which lies in"
             f" {corpus.path / TOKENIZER_FOLDER}"
+        )
+    if found.template_hash != corpus.manifest.chat_template_hash:
+        logger.warning(
+            "%s: its chat template is another than the corpus's, which lies in %s: if it was changed, build"
+            " the corpus again; if your server renders with the corpus's, give lar export that one"
+            " (--chat-template)",
+            model,
+            corpus.path / TOKENIZER_FOLDER,
         )
 
 

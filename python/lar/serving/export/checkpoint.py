@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as Backend
 from transformers import AutoConfig, GenerationConfig
 
 import lar
+from lar.corpus.manifest import TOKENIZER_FOLDER
 from lar.distillation.student import Student, read_student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
@@ -30,6 +31,7 @@ from lar.serving.export.self_check import ADAPTER_FOLDER, EXPORTED_VOCABULARY, c
 from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import check_plain_lora, plain_model
 from lar.tokenizer.chat_template import ChatTemplate
+from lar.tokenizer.files import TEMPLATE_FILE
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, check_replaceable, write_json
@@ -144,6 +146,8 @@ def _write(
     write_tokenizer(backend, tokenizer_source, folder, template)
     vocabulary.save(folder / EXPORTED_VOCABULARY)
     exported = Tokenizer.load(folder)
+    if template is None:
+        _warn_of_template(exported, tokenizer_source, student)
     generation = generation_defaults(student, exported)
     write_reference(student, reference, dtype)
     progress(2, _STEPS)
@@ -171,6 +175,22 @@ def _write(
         write_gguf(folder, target.resolve().name, Path(options.llama_cpp), options.gguf_type)
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
+
+
+def _warn_of_template(exported: Tokenizer, source: Path, student: Student) -> None:
+    """Warn where an export, with the template of `source`, renders other prompts than the student learnt."""
+    learnt, vocabulary = student.record.get("chat_template_hash"), student.vocabulary
+    if learnt is None and vocabulary.tokenizer.chat_template is not None:  # the record of an older version
+        learnt = vocabulary.tokenizer.template_hash
+    if learnt is not None and learnt != exported.template_hash:
+        logger.warning(
+            "%s: its chat template is not that of the corpus which the student learnt from: if it was"
+            " changed, build the corpus again and train on it; if your server renders with the corpus's, give"
+            " that one (%s/%s in the corpus) with --chat-template",
+            source,
+            TOKENIZER_FOLDER,
+            TEMPLATE_FILE,
+        )
 
 
 def _dtype(name: str, teacher: Path) -> torch.dtype:
