@@ -26,6 +26,16 @@ def test_a_cpu_computes_in_bfloat16_with_amx_alone(monkeypatch, has_amx):
     assert choose_dtype("bfloat16", CPU, TOY) == torch.bfloat16
 
 
+@pytest.mark.parametrize("is_native", [True, False])
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(monkeypatch, is_native):
+    def is_bf16_supported(including_emulation=True):
+        return including_emulation or is_native
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_bf16_supported)
+    expected = torch.bfloat16 if is_native else torch.float32
+    assert choose_dtype("auto", torch.device("cuda"), LARGE) == expected
+
+
 def test_a_torch_that_cannot_tell_takes_float32(monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
     assert choose_dtype("auto", CPU, LARGE) == torch.float32

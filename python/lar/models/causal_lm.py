@@ -167,7 +167,10 @@ def choose_dtype(dtype: str, device: torch.device, parameters: int) -> torch.dty
         return DTYPES[dtype]
     if parameters < _TOY_PARAMETERS:
         return torch.float32
-    fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_amx()
+    # By default torch counts GPUs before Ampere too, which only emulate it.
+    fast = (
+        torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_amx()
+    )
     return torch.bfloat16 if fast else torch.float32
 
 
