@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from benches import entry
 from benches.hot_paths.inputs import MinedConversations, arguments, read, seconds
 from benches.mining.peers import as_text
-from lar.serving.export.tokenizer_files import exported_backend
 from lar.utils.files import write_json
+from lar.vocabulary.engine_tokenizer import exported_backend
 from lar.vocabulary.served_parse import ServedParse
 
 # The peer is a hundred times slower, so fewer tokens are enough for it.

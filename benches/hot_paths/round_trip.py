@@ -16,7 +16,7 @@ import tokenizers
 import lar
 from benches import entry
 from lar.corpus import Shard
-from lar.serving.export.tokenizer_files import exported_backend
+from lar.vocabulary.engine_tokenizer import exported_backend
 
 
 def main() -> None:

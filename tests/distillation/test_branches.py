@@ -1,9 +1,11 @@
 """Students that write latents and read base tokens: their rows, their training and their conversations."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tokenizers
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,10 +18,13 @@ from lar.distillation.data.branches import branched
 from lar.distillation.data.examples import Example, Examples
 from lar.distillation.data.packing import pack
 from lar.distillation.training.bits_per_byte import bits_per_byte
-from lar.errors import OptionError
+from lar.errors import OptionError, TrainingError, VocabularyError
 from lar.generation import Conversation, generate
 from lar.generation.batch import ConversationBatch
 from lar.models.causal_lm import hidden_states, use_streams
+from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.latent import Latent
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
 from testing.few_steps import FEW
 
@@ -170,6 +175,26 @@ def test_a_student_that_reads_latents_is_warned_of_as_decode_only(
     assert "trained with latents in its prompts" in caplog.text
     record = json.loads((tmp_path / "export" / "lar_export.json").read_text())
     assert record["decode_only"]
+
+
+def test_latents_that_a_tokenizer_would_encode_are_refused_before_the_training(corpus):
+    """A tokenizer of Llama 3's kind encodes each word that its vocabulary has, whatever the merges."""
+    content = json.loads(corpus.tokenizer.backend.to_str())
+    content["model"]["ignore_merges"] = True
+    tokenizer = Tokenizer(tokenizers.Tokenizer.from_str(json.dumps(content)))
+    texts = "zebra", " warm Lima"  # a word, and two
+    ids = [tuple(tokenizer.encode(text).tolist()) for text in texts]
+    assert min(map(len, ids)) > 1
+    first = tokenizer.base_size
+    latents = [Latent(first + n, ids[n], text, 1, 1, 1) for n, text in enumerate(texts)]
+    vocabulary = LatentVocabulary(tuple(latents), tokenizer)
+    with pytest.raises(VocabularyError, match=r"1 of 2 latents are whole words, such as latent 0 .'zebra'"):
+        distill(corpus, "never-read/", vocabulary, OPTIONS)
+    with pytest.raises(TrainingError, match="never-read"):  # latents that are read, too, are added tokens
+        distill(corpus, "never-read/", vocabulary, DistillOptions(device="cpu"))
+    other = LatentVocabulary((replace(latents[1], id=first),), tokenizer)
+    with pytest.raises(TrainingError, match="never-read"):
+        distill(corpus, "never-read/", other, OPTIONS)
 
 
 @pytest.mark.parametrize("family", ["gemma3_text", "mamba2"])

@@ -35,9 +35,9 @@ from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit, ServedSaving
 from lar.mining.turn_borders import crossed_in
-from lar.serving.export.tokenizer_files import exported_backend
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
+from lar.vocabulary.engine_tokenizer import exported_backend
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.vocabulary import LatentVocabulary

@@ -34,14 +34,10 @@ from lar.serving.export.options import ExportOptions
 from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.export.reference import write_reference
 from lar.serving.export.self_check import check_tokenizer, check_version, self_check
-from lar.serving.export.tokenizer_files import (
-    decode_only_backend,
-    exported_backend,
-    turn_ids,
-    write_tokenizer,
-)
+from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE, check_plain_lora, plain_model
 from lar.tokenizer.tokenizer import Tokenizer
+from lar.vocabulary.engine_tokenizer import decode_only_backend, exported_backend
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy

@@ -43,6 +43,7 @@ from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
 from lar.utils.result_files import STUDENT_FILE
+from lar.vocabulary.engine_tokenizer import decode_only_backend
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 logger = logging.getLogger(__name__)
@@ -88,8 +89,9 @@ def distill(
         progress: counts optimizer steps, in the main process; its notes give speed and evaluation.
 
     Raises:
-        TokenizerError: the model has fewer rows than the vocabulary has base ids, or the earlier student has
-            another tokenizer.
+        TokenizerError: the model has fewer rows than the vocabulary has base ids, the earlier student has
+            another tokenizer, or `decode_only` has one that is no BPE.
+        VocabularyError: with `decode_only`, the tokenizer would encode a latent.
         CorpusError: the corpus has another tokenizer or no text of the agent, or holds out tasks that were
             seen before.
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
@@ -125,6 +127,8 @@ def distill(
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
     _warn_of_template(vocabulary, corpus)
+    if options.decode_only and len(vocabulary):
+        decode_only_backend(vocabulary)  # an export needs it: refused here, and not after the training
     sides = Sides.of(corpus, held_out, options, model, vocabulary, earlier)
     base = load_model(model, dtype=options.dtype, device=options.device)
     if earlier is not None:

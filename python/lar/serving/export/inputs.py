@@ -11,10 +11,11 @@ from lar.mining.engine_gates.static import STATIC_GATES
 from lar.models.adapter import base_and_adapters, base_folder, is_adapter
 from lar.serving.export.model_card import CARD_FILE
 from lar.serving.export.options import ExportOptions
-from lar.serving.export.tokenizer_files import decode_only_backend, exported_backend, source_folder
+from lar.serving.export.tokenizer_files import source_folder
 from lar.utils.files import read_json
 from lar.utils.paths import StrPath
 from lar.utils.result_files import ADAPTATION_FILE, STUDENT_FILE
+from lar.vocabulary.engine_tokenizer import decode_only_backend, exported_backend
 from lar.vocabulary.storage import TOKENIZER_NAME
 from lar.vocabulary.vocabulary import LatentVocabulary
 
