@@ -319,6 +319,32 @@ def test_flags_of_other_bytes_are_refused():
     folder.add(tokens, offsets, np.ones(2, np.bool_), tasks)
 
 
+def records_of(offsets):
+    records = np.zeros(len(offsets), dtype=[("offset", np.int64), ("task", np.uint32)])
+    records["offset"] = offsets
+    return records["offset"]
+
+
+@pytest.mark.parametrize(
+    "arranged",
+    [
+        records_of,  # twelve bytes apart
+        lambda offsets: np.frombuffer(b"x" + offsets.tobytes(), np.int64, offset=1),
+        lambda offsets: np.repeat(offsets, 2)[::2],
+        lambda offsets: offsets[::-1].copy()[::-1],
+    ],
+)
+@given(lengths=st.lists(st.integers(0, 5), min_size=1))
+def test_offsets_may_lie_in_memory_in_any_way(arranged, lengths):
+    offsets = np.cumsum([0, *lengths])
+    tokens = np.arange(offsets[-1], dtype=np.uint32)
+    folders = [_core.RunFolder(NO_BARRIERS) for _ in range(2)]
+    for folder, places in zip(folders, (offsets, arranged(offsets)), strict=True):
+        folder.add(tokens, places, np.ones(len(tokens), np.bool_), np.zeros(len(lengths), np.uint32))
+    expected, found = (folder.finish() for folder in folders)
+    assert as_set(found) == as_set(expected)
+
+
 def test_an_id_that_no_run_can_have_is_refused():
     folder = _core.RunFolder(NO_BARRIERS)
     tokens, offsets = np.array([1, 2**32 - 1], np.uint32), np.array([0, 2])

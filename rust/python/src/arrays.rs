@@ -10,9 +10,17 @@ use crate::errors::{OptionError, to_python};
 
 /// The offsets of a ragged array: int64 in Python, `usize` in Rust.
 pub fn offsets_from(array: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
-    let (py, array) = (array.py(), array.as_array());
-    let offsets: Result<_, _> = py.detach(|| array.iter().map(|&offset| usize::try_from(offset)).collect());
-    offsets.map_err(|_| OptionError::new_err("offsets cannot be negative"))
+    let copy: PyReadonlyArray1<'_, i64>;
+    let offsets = match array.as_slice() {
+        Ok(offsets) => offsets,
+        // Not read in place: in a field of records, entries may be no multiple of 8 bytes apart.
+        Err(_) => {
+            copy = array.call_method0("copy")?.extract()?;
+            contiguous(&copy)?
+        }
+    };
+    let convert = || offsets.iter().map(|&offset| usize::try_from(offset)).collect::<Result<_, _>>();
+    array.py().detach(convert).map_err(|_| OptionError::new_err("offsets cannot be negative"))
 }
 
 /// Token strings from flat arrays.
@@ -73,7 +81,9 @@ pub fn contiguous<'a, T: Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResul
 /// array of bytes is viewed as flags, and Rust must not.
 pub fn flags<'a>(array: &'a PyReadonlyArray1<'_, bool>) -> PyResult<&'a [bool]> {
     let bytes: PyReadonlyArray1<'_, u8> = array.call_method1("view", ("u1",))?.extract()?;
-    if contiguous(&bytes)?.iter().any(|&byte| byte > 1) {
+    let bytes = contiguous(&bytes)?;
+    // All bits at once: a search for the first wrong byte takes several times as long.
+    if array.py().detach(|| bytes.iter().fold(0, |bits, &byte| bits | byte)) > 1 {
         return Err(OptionError::new_err("an array of flags has bytes other than 0 and 1"));
     }
     contiguous(array)
