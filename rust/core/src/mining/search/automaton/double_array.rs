@@ -18,7 +18,7 @@ pub(super) fn place_nodes(levels: &Levels) -> (Vec<u32>, Vec<Node>) {
             array.take(places[child as usize]);
         }
     }
-    let nodes = entries(levels, &places, &bases, array.len());
+    let nodes = entries(levels, &places, &bases, array.len() as usize);
     (places, nodes)
 }
 
@@ -61,55 +61,88 @@ fn entries(levels: &Levels, places: &[u32], bases: &[u32], size: usize) -> Vec<N
 /// Which places are taken.
 #[derive(Default)]
 struct DoubleArray {
-    taken: Vec<bool>,
-    /// All places before this one are taken.
-    full: usize,
+    /// For each place, a later one before which none is free; for a free place itself.
+    ///
+    /// The way to the next free place gets shorter when it is followed. Otherwise each search would read all places
+    /// that were taken behind a gap that nothing fits: to place the nodes of 131,072 candidates took 2.2 s instead
+    /// of 0.3 s (measured once, beside other work).
+    next: Vec<u32>,
     /// Where the search for a place of several children begins.
-    cursor: usize,
+    cursor: u32,
 }
 
 /// Places that are tried for the children of a node before new ones are added.
 const TRIED: usize = 64;
 
 impl DoubleArray {
-    fn len(&self) -> usize {
-        self.taken.len()
+    fn len(&self) -> u32 {
+        self.next.len() as u32
     }
 
     fn take(&mut self, place: u32) {
-        let place = place as usize;
-        if place >= self.taken.len() {
-            self.taken.resize(place + 1, false);
-        }
-        self.taken[place] = true;
-        while self.taken.get(self.full) == Some(&true) {
-            self.full += 1;
-        }
+        self.next.extend(self.len()..=place);
+        self.next[place as usize] = place + 1;
     }
 
     fn is_free(&self, place: u32) -> bool {
-        self.taken.get(place as usize) != Some(&true)
+        self.next.get(place as usize).is_none_or(|&next| next == place)
+    }
+
+    /// The first free place from `place` on, which may be behind the last one.
+    fn free_from(&mut self, mut place: u32) -> u32 {
+        while !self.is_free(place) {
+            let next = self.next[place as usize];
+            let further = self.next.get(next as usize).copied().unwrap_or(next);
+            self.next[place as usize] = further;
+            place = further;
+        }
+        place
     }
 
     /// A base at which all children with these ascending numbers have free places.
     fn base_for(&mut self, tokens: &[u32]) -> u32 {
         let several = tokens.len() > 1;
-        let first_place = if several { self.cursor.max(self.full) } else { self.full };
-        let mut tried = 0;
-        for place in (first_place..self.taken.len()).filter(|&place| !self.taken[place]) {
-            let base = (place as u32).wrapping_sub(tokens[0]);
-            if tokens[1..].iter().all(|&token| self.is_free(base.wrapping_add(token))) {
-                return base;
-            }
-            tried += 1;
-            if tried == TRIED {
-                self.cursor = place;
+        let mut place = self.free_from(if several { self.cursor } else { 0 });
+        let mut fits = self.fit(tokens, place);
+        for _ in 1..TRIED {
+            if fits {
                 break;
             }
+            place = self.free_from(place + 1);
+            fits = self.fit(tokens, place);
         }
-        if several && tried < TRIED {
-            self.cursor = self.taken.len(); // the few free places before it would be sought each time
+        if several && (!fits || place == self.len()) {
+            self.cursor = place; // the few free places before it would be sought each time
         }
-        (self.taken.len() as u32).wrapping_sub(tokens[0])
+        let first = if fits { place } else { self.len() };
+        first.wrapping_sub(tokens[0])
+    }
+
+    /// Whether all children have free places if the first one has this free place.
+    fn fit(&self, tokens: &[u32], place: u32) -> bool {
+        let base = place.wrapping_sub(tokens[0]);
+        tokens[1..].iter().all(|&token| self.is_free(base.wrapping_add(token)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::segments::Segments;
+
+    #[test]
+    fn children_that_are_far_apart_are_placed_in_time() {
+        // Each fork leaves a gap. Reading all that is taken behind the first one for each fork takes minutes.
+        let forks = 150_000;
+        let mut segments = Segments::default();
+        for fork in 1..=forks {
+            segments.push(&[fork, 0]);
+            segments.push(&[fork, 1 + fork * 7_919 % forks]);
+        }
+        let levels = Levels::new(&segments);
+        let (mut places, _) = place_nodes(&levels);
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), levels.len());
     }
 }
