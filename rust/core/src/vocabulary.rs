@@ -10,8 +10,7 @@ pub mod served;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::tokens::checks::check_length;
-use crate::tokens::checks::{check_ids, check_tokens};
+use crate::tokens::checks::{check_ids, check_length, check_tokens};
 use crate::tokens::segments::Segments;
 use crate::vocabulary::expansion_table::ExpansionTable;
 use crate::vocabulary::match_table::{MatchingTable, ROOM, UnitWriter};

@@ -208,25 +208,13 @@ impl Audited {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::tokens::barriers::Barriers;
+    use crate::mining::runs::tests::folded;
     use proptest::prelude::*;
 
     const IDS: u32 = 4;
 
     fn runs_of(parts: &[Vec<u32>]) -> Arc<RunParts> {
-        let mut folder = RunFolder::default();
-        for (tokens, task) in parts.iter().zip(0..) {
-            let part = Trajectories {
-                tokens,
-                offsets: &[0, tokens.len()],
-                action: &vec![true; tokens.len()],
-                continues: None,
-                tasks: &[task],
-            };
-            folder.add(&part, &Barriers::default()).unwrap();
-        }
-        Arc::new(RunParts::from(folder.finish()))
+        Arc::new(folded(parts.iter().zip(0..), &[]).into())
     }
 
     /// Id 3 is half a character.

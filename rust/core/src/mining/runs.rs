@@ -275,11 +275,29 @@ pub(crate) fn sum_of_occurrences(occurrences: u64, more: Option<u64>) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::finding::tests::runs_of;
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
+
+    /// The runs of trajectories with their tasks, in which the agent wrote every token.
+    pub(crate) fn folded<T: AsRef<[u32]>>(
+        trajectories: impl IntoIterator<Item = (T, u32)>,
+        barriers: &[u32],
+    ) -> Runs {
+        let (mut strings, mut tasks) = (Segments::default(), Vec::new());
+        for (tokens, task) in trajectories {
+            strings.push(tokens.as_ref());
+            tasks.push(task);
+        }
+        let (tokens, offsets) = (strings.tokens(), strings.offsets());
+        let action = &vec![true; tokens.len()];
+        let part = Trajectories { tokens, offsets, action, continues: None, tasks: &tasks };
+        let mut folder = RunFolder::default();
+        folder.add(&part, &Barriers::new(barriers).unwrap()).unwrap();
+        folder.finish()
+    }
 
     #[test]
     fn arrays_that_do_not_fit_are_refused() {

@@ -254,27 +254,15 @@ impl<'a> Present<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::{RunFolder, Trajectories};
+    use crate::mining::runs::tests::folded;
     use crate::mining::search::find_candidates;
     use crate::mining::search::limits::Limits;
     use crate::mining::select::uses::count_uses;
-    use crate::tokens::barriers::Barriers;
     use crate::vocabulary::Vocabulary;
     use proptest::prelude::*;
 
     fn runs_of(parts: &[Vec<u32>]) -> RunParts {
-        let mut folder = RunFolder::default();
-        for (task, tokens) in parts.iter().enumerate() {
-            let part = Trajectories {
-                tokens,
-                offsets: &[0, tokens.len()],
-                action: &vec![true; tokens.len()],
-                continues: None,
-                tasks: &[task as u32],
-            };
-            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
-        }
-        folder.finish().into()
+        folded(parts.iter().zip(0..), &[0]).into()
     }
 
     fn candidates_in(runs: &RunParts) -> Candidates {

@@ -1,8 +1,7 @@
 //! The dual format: one conversation as units and as base tokens, with the base position of each unit.
 
 use crate::error::Result;
-use crate::tokens::checks::check_ids;
-use crate::tokens::checks::{check_length, check_offsets};
+use crate::tokens::checks::{check_ids, check_length, check_offsets};
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::match_table::UnitWriter;
 

@@ -301,25 +301,14 @@ impl<'a> Contexts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::tokens::barriers::Barriers;
+    use crate::mining::runs::RunFolder;
+    use crate::mining::runs::tests::folded;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn runs_of(parts: &[Vec<u32>]) -> Runs {
-        let mut folder = RunFolder::default();
-        for tokens in parts {
-            let part = Trajectories {
-                tokens,
-                offsets: &[0, tokens.len()],
-                action: &vec![true; tokens.len()],
-                continues: None,
-                tasks: &[0],
-            };
-            folder.add(&part, &Barriers::default()).unwrap();
-        }
-        folder.finish()
+        folded(parts.iter().map(|tokens| (tokens, 0)), &[])
     }
 
     type Followers = BTreeMap<Option<u32>, u64>;

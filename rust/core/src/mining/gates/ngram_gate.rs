@@ -34,7 +34,8 @@ impl Gate {
 /// It has none if it is a quantile and no token has an entropy: then no run has two tokens.
 ///
 /// # Errors
-/// If the gate is negative, a quantile above 1, or no number; if one token occurs in more than 2^32 places of a part, or runs cannot be read from disk or written.
+/// If the gate is negative, a quantile above 1, or no number; if one token occurs in more than 2^32 places of a part,
+/// or runs cannot be read from disk or written.
 pub fn gated(runs: &RunParts, gate: Gate) -> Result<(RunParts, Option<f32>)> {
     gate.check()?;
     let (mut folder, mut nats) = (runs.folder(), None);
@@ -54,24 +55,13 @@ pub fn gated(runs: &RunParts, gate: Gate) -> Result<(RunParts, Option<f32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::parts::tests::{counted, on_disk};
-    use crate::mining::runs::{RunFolder, Runs, Trajectories};
-    use crate::tokens::barriers::Barriers;
+    use crate::mining::runs::Runs;
+    use crate::mining::runs::parts::tests::{counted, on_disk, split};
+    use crate::mining::runs::tests::folded;
     use proptest::prelude::*;
 
     fn runs_of(parts: &[Vec<u32>]) -> Runs {
-        let mut folder = RunFolder::default();
-        for (tokens, task) in parts.iter().zip(0..) {
-            let part = Trajectories {
-                tokens,
-                offsets: &[0, tokens.len()],
-                action: &vec![true; tokens.len()],
-                continues: None,
-                tasks: &[task],
-            };
-            folder.add(&part, &Barriers::default()).unwrap();
-        }
-        folder.finish()
+        folded(parts.iter().zip(0..), &[])
     }
 
     #[test]
@@ -94,7 +84,7 @@ mod tests {
             prop_assert_eq!(nats, quantile(&runs, &entropies, share));
             let most = nats.unwrap_or(f32::INFINITY);
             let continues: Vec<bool> = entropies.iter().map(|&entropy| entropy <= most).collect();
-            let expected = RunParts::from(runs.clone()).split(&continues).unwrap();
+            let expected = split(&runs.clone().into(), &continues);
             prop_assert_eq!(&*found.whole().unwrap(), &*expected.whole().unwrap());
             let (again, same) = gated(&runs.into(), Gate::Nats(most)).unwrap();
             prop_assert_eq!(&*again.whole().unwrap(), &*expected.whole().unwrap());

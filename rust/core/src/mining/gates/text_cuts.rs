@@ -87,9 +87,8 @@ fn ends_of(text: &Finder<'_>, bytes: &[u8]) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::mining::runs::parts::tests::on_disk;
-    use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::tokens::barriers::Barriers;
+    use crate::mining::runs::parts::tests::{on_disk, split};
+    use crate::mining::runs::tests::folded;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -101,20 +100,8 @@ mod tests {
         TokenBytes::new(TOKENS.concat().into_bytes(), offsets).unwrap()
     }
 
-    fn runs_of(runs: &[Vec<u32>]) -> Runs {
-        let tokens = runs.concat();
-        let offsets: Vec<usize> = (0..=runs.len()).map(|end| runs[..end].concat().len()).collect();
-        let tasks: Vec<u32> = (0..runs.len() as u32).collect();
-        let part = Trajectories {
-            tokens: &tokens,
-            offsets: &offsets,
-            action: &vec![true; tokens.len()],
-            continues: None,
-            tasks: &tasks,
-        };
-        let mut folder = RunFolder::default();
-        folder.add(&part, &Barriers::default()).unwrap();
-        folder.finish()
+    fn runs_of(parts: &[Vec<u32>]) -> Runs {
+        folded(parts.iter().zip(0..), &[])
     }
 
     /// By the definition: all occurrences, and the token of the byte after each.
@@ -177,7 +164,7 @@ mod tests {
             let (parts, _scratch) = on_disk(&runs, part_bytes);
             let found = cut_after(&parts, &token_bytes(), text.as_bytes()).unwrap();
             prop_assert_eq!(found.is_none(), continues.iter().all(|&may| may));
-            let expected = RunParts::from(runs).split(&continues).unwrap();
+            let expected = split(&runs.into(), &continues);
             let found = found.unwrap_or(parts);
             prop_assert_eq!(as_set(&found), as_set(&expected));
         }

@@ -8,8 +8,6 @@ use crate::mining::runs::spill::file::{Extent, SpillFile};
 use crate::mining::runs::spill::{MemoryBound, SpillingFolder, groups_of};
 use crate::mining::runs::{Room, Runs, sum_of_occurrences};
 use crate::tokens::bytes::TokenBytes;
-#[cfg(test)]
-use crate::tokens::checks::check_length;
 
 /// The distinct runs of a corpus in one or more parts; no run is in two of them. Parts on disk can be read as often
 /// as needed.
@@ -145,23 +143,6 @@ impl RunParts {
         sampled(self, most, Draw::Selection, |id| begin.get(id as usize).is_none_or(|&begins| begins))
     }
 
-    /// The runs after each distinct run is cut before every token that may not continue one.
-    ///
-    /// # Errors
-    /// If `continues` is not as long as the tokens of the distinct runs end to end, or runs cannot be read from disk or
-    /// written.
-    #[cfg(test)]
-    pub(crate) fn split(&self, continues: &[bool]) -> Result<RunParts> {
-        check_length("continues", continues.len(), self.tokens() as usize)?;
-        let (mut folder, mut rest) = (self.folder(), continues);
-        self.for_each(|runs| {
-            let (of_part, others) = rest.split_at(runs.strings().tokens().len());
-            rest = others;
-            folder.add_split(runs, of_part)
-        })?;
-        folder.finish()
-    }
-
     /// Runs of several corpora together, in which an occurrence in corpus i counts as the factor i.
     ///
     /// So the counts of what an agent writes and of what it reads can be added up by their prices. Tasks are
@@ -251,6 +232,19 @@ pub(crate) mod tests {
 
     pub(crate) fn bound(bytes: usize, directory: &Path) -> MemoryBound {
         MemoryBound { bytes, directory: directory.to_path_buf() }
+    }
+
+    /// The runs after each is cut before every token that may not continue one. There is an entry of `continues`
+    /// for each token of the distinct runs, end to end.
+    pub(crate) fn split(runs: &RunParts, mut continues: &[bool]) -> RunParts {
+        let mut folder = runs.folder();
+        let cut = |part: &Runs| {
+            let (of_part, rest) = continues.split_at(part.strings().tokens().len());
+            continues = rest;
+            folder.add_split(part, of_part)
+        };
+        runs.for_each(cut).unwrap();
+        folder.finish().unwrap()
     }
 
     pub(crate) type Counted = BTreeMap<Vec<u32>, (u64, Vec<u32>)>;
@@ -363,10 +357,11 @@ pub(crate) mod tests {
     fn what_is_made_of_bounded_runs_is_bounded() {
         let (parts, _scratch) = on_disk(&two_runs(), 0);
         let memory = RunParts::from(two_runs());
-        for made in [parts.split(&[true; 2]), RunParts::weighted(&[(&memory, 1), (&parts, 2)])] {
-            assert!(made.unwrap().number() > 1);
+        let weighted = RunParts::weighted(&[(&memory, 1), (&parts, 2)]).unwrap();
+        for made in [split(&parts, &[true; 2]), weighted] {
+            assert!(made.number() > 1);
         }
-        assert_eq!(memory.split(&[true; 2]).unwrap().number(), 1);
+        assert_eq!(split(&memory, &[true; 2]).number(), 1);
     }
 
     proptest! {
@@ -420,8 +415,7 @@ pub(crate) mod tests {
             prop_assert_eq!(counted(&weighted), counted(&expected.finish().into()));
 
             let may = &may[..left.strings().tokens().len()];
-            let expected = RunParts::from(left).split(may).unwrap();
-            prop_assert_eq!(counted(&one.split(may).unwrap()), counted(&expected));
+            prop_assert_eq!(counted(&split(&one, may)), counted(&split(&left.into(), may)));
         }
     }
 }

@@ -181,26 +181,13 @@ fn is_taken(random: u32, count: u64, step: u64) -> bool {
 mod tests {
     use super::*;
     use crate::mining::runs::parts::tests::on_disk;
-    use crate::mining::runs::{RunFolder, Trajectories};
-    use crate::tokens::barriers::Barriers;
+    use crate::mining::runs::tests::folded;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    /// Run i is [i, i + 1, i + 2], i % 5 + 1 times.
     fn runs(number: u32) -> Runs {
-        // Run i is [i, i + 1, i + 2], i % 5 + 1 times.
-        let tokens: Vec<u32> =
-            (0..number).flat_map(|i| (0..i % 5 + 1).flat_map(move |_| [i, i + 1, i + 2])).collect();
-        let offsets: Vec<usize> = (0..=tokens.len() / 3).map(|run| 3 * run).collect();
-        let part = Trajectories {
-            tokens: &tokens,
-            offsets: &offsets,
-            action: &vec![true; tokens.len()],
-            continues: None,
-            tasks: &vec![0; offsets.len() - 1],
-        };
-        let mut folder = RunFolder::default();
-        folder.add(&part, &Barriers::default()).unwrap();
-        folder.finish()
+        folded((0..number).flat_map(|i| (0..i % 5 + 1).map(move |_| ([i, i + 1, i + 2], 0))), &[])
     }
 
     #[test]

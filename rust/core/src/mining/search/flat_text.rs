@@ -55,23 +55,14 @@ impl<'a> Text<'a> {
     /// If the distinct runs have more positions than `scale` has room for.
     pub(crate) fn new(runs: &'a Runs, scale: Scale) -> Result<Self> {
         scale.room.check(runs.len(), runs.strings().tokens().len())?;
-        let length = runs.strings().tokens().len() + runs.len() + 1;
         let (ids, occurrences, renumbered) = number_by_frequency(runs.strings().tokens());
-        let fewest = runs.counts().iter().min().map_or(1, |&fewest| fewest);
+        let fewest = runs.counts().iter().copied().min().unwrap_or(1);
         let mut order: Vec<u32> = (0..runs.len() as u32).collect();
         order.sort_by_key(|&run| runs.count(run as usize) == fewest);
         let repeated = order.partition_point(|&run| runs.count(run as usize) > fewest);
-        let mut tokens = Vec::with_capacity(length);
-        let mut starts = Vec::with_capacity(runs.len() + 1);
-        tokens.push(END);
-        for &run in &order {
-            starts.push(tokens.len() as u32);
-            tokens.extend(runs.strings().get(run as usize).iter().map(|&id| renumbered[id as usize]));
-            tokens.push(END);
-        }
-        starts.push(tokens.len() as u32);
-        let rare = starts[repeated];
         let counts = order[..repeated].iter().map(|&run| runs.count(run as usize)).collect();
+        let (tokens, starts) = laid_out(runs, &order, &renumbered);
+        let rare = starts[repeated];
         let task = |&run: &u32| if let [task] = runs.tasks(run as usize) { *task } else { MANY };
         let tasks: Vec<u32> = order.iter().map(task).collect();
         let blocks = runs_of_blocks(&starts, scale.block_bits);
@@ -237,6 +228,21 @@ fn number_by_frequency(tokens: &[u32]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
     let occurrences = std::iter::once(0).chain(ids.iter().map(|&id| frequencies[id as usize])).collect();
     ids.insert(END as usize, u32::MAX);
     (ids, occurrences, renumbered)
+}
+
+/// The numbered tokens of the runs in this order, with an `END` before the first and after each; where each run
+/// begins, and the end of the last.
+fn laid_out(runs: &Runs, order: &[u32], renumbered: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let mut tokens = Vec::with_capacity(runs.strings().tokens().len() + runs.len() + 1);
+    let mut starts = Vec::with_capacity(runs.len() + 1);
+    tokens.push(END);
+    for &run in order {
+        starts.push(tokens.len() as u32);
+        tokens.extend(runs.strings().get(run as usize).iter().map(|&id| renumbered[id as usize]));
+        tokens.push(END);
+    }
+    starts.push(tokens.len() as u32);
+    (tokens, starts)
 }
 
 fn runs_of_blocks(starts: &[u32], block_bits: u32) -> Vec<u32> {

@@ -109,28 +109,17 @@ fn grow_all(text: &Text<'_>, limits: &Limits, bound: f64) -> Candidates {
 mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::mining::runs::{Room, RunFolder, Trajectories};
+    use crate::mining::runs::Room;
+    use crate::mining::runs::tests::folded;
     use crate::mining::search::limits::MOST_LENGTH;
     use crate::mining::search::trie::grower::UNCLOSED;
-    use crate::tokens::barriers::Barriers;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
     type Frequencies = BTreeMap<Vec<u32>, (u64, u32)>;
 
     fn runs_of(parts: &[(Vec<u32>, u32)]) -> Runs {
-        let mut folder = RunFolder::default();
-        for (tokens, task) in parts {
-            let part = Trajectories {
-                tokens,
-                offsets: &[0, tokens.len()],
-                action: &vec![true; tokens.len()],
-                continues: None,
-                tasks: &[*task],
-            };
-            folder.add(&part, &Barriers::new(&[0]).unwrap()).unwrap();
-        }
-        folder.finish()
+        folded(parts.iter().map(|(tokens, task)| (tokens, *task)), &[0])
     }
 
     /// The candidates by definition: all substrings of all runs, counted one by one.
