@@ -71,8 +71,9 @@ struct DoubleArray {
     cursor: u32,
 }
 
-/// Places that are tried for the children of a node before new ones are added.
-const TRIED: usize = 64;
+/// Places that are tried for the children of a node before new ones are added. With 64, the 220,142 nodes of real
+/// candidates took 1,435,261 places instead of 339,506, and the array was not made faster.
+const TRIED: usize = 1024;
 
 impl DoubleArray {
     fn len(&self) -> u32 {
