@@ -4,8 +4,9 @@ use crate::mining::select::matches::Matcher;
 
 /// One step of a parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Unit {
-    place: u32,
+pub(crate) struct Unit {
+    /// The segment's place in the vocabulary, or [`TOKEN`].
+    pub(crate) place: u32,
     length: u32,
 }
 
@@ -90,8 +91,9 @@ impl Parser {
         units
     }
 
+    /// The first unit of a parse.
     #[inline]
-    fn first(&self, matches: &[u32]) -> Unit {
+    pub(crate) fn first(&self, matches: &[u32]) -> Unit {
         self.longest[matches[0] as usize]
     }
 
