@@ -166,8 +166,7 @@ def _range(ordered: NDArray[np.bytes_], digest: bytes) -> range:
 
 def _last_said(trajectory: Trajectory) -> Message:
     """The message whose digest is that of the whole conversation: a notice of the system may follow it."""
-    messages = trajectory.messages
-    return messages[chain(messages)[-1][0]]
+    return next(message for message in reversed(trajectory.messages) if message["role"] != "system")
 
 
 def _as_written(repeated: Message, reply: Message) -> Message:
