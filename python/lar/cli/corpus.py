@@ -168,9 +168,9 @@ def _print(summary: dict[str, Any]) -> None:
     click.echo(f"{'seconds':<{width}}{summary['seconds']:>14,.1f}")
     if summary["rows"] > summary["trajectories"]:
         print_prose(
-            "The chat template leaves out reasoning when a conversation goes on. So a trajectory is several"
-            " rows: a turn is learnt in the row that still has its reasoning, and the text before it is read"
-            " again (docs/training.md)."
+            "The chat template writes turns otherwise when a conversation goes on, mostly without their"
+            " reasoning. So a trajectory is several rows: each turn is learnt in the row that has it as the"
+            " agent wrote it, and the text before it is read again (docs/training.md)."
         )
 
 
