@@ -82,6 +82,21 @@ def test_few_held_out_tasks_are_told(folder, monkeypatch, capsys, tasks, is_told
     assert len(told) == is_told
 
 
+@pytest.mark.parametrize(
+    ("begin", "reasons", "is_told"),
+    [("", False, True), ("", True, False), ("{%- set enable_thinking = false %}", False, False)],
+)
+def test_a_switch_for_reasoning_is_told(folder, monkeypatch, capsys, begin, reasons, is_told):
+    switched = f"{begin}{without_tags(TEMPLATES['chatml'])}{{% if enable_thinking is false %}}-{{% endif %}}"
+    tokenizer_with(switched).save(folder / "model")
+    thought = {"reasoning_content": "So."} if reasons else {}
+    record = {"split_key": "t", "messages": [user("do"), agent("done", **thought)]}
+    (folder / "logs.jsonl").write_text(json.dumps(record))
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder))
+    assert code == 0
+    assert ("the chat template has a switch, enable_thinking" in err) is is_told
+
+
 def test_table(folder, monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, *corpus_command(folder))
     assert code == 0

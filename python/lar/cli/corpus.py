@@ -130,6 +130,7 @@ def command(
         _print(summary)
         print_losses(report)
     _warn_of_few_held_out(summary)
+    _warn_of_switch(corpus)
     print_next(*after_corpus(corpus, tokenizer), as_json=as_json)
 
 
@@ -181,4 +182,16 @@ def _warn_of_few_held_out(summary: dict[str, Any]) -> None:
             "%d of %d tasks are held out: figures from so few are uncertain; a larger --hold-out helps, and "
             "another --split-seed may",
             *(held_out, tasks),
+        )
+
+
+def _warn_of_switch(corpus: Any) -> None:
+    """Warn where requests may have switched reasoning off, so that their prompts are others."""
+    from lar.tokenizer.generation_prompt import THINKING_SWITCH, has_thinking_switch
+
+    if corpus.manifest.unwritten.reasoning == 0 and has_thinking_switch(corpus.tokenizer):
+        logger.warning(
+            "no turn reasons, and the chat template has a switch, %s: the corpus has the prompts of its "
+            "default; if your requests switch reasoning off, see docs/training.md (What a prompt ends with)",
+            THINKING_SWITCH,
         )

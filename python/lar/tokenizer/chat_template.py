@@ -42,8 +42,12 @@ class ChatTemplate:
         tools: list[Tool] | None = None,
         *,
         add_generation_prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
     ) -> str:
-        """Return the conversation as text; TemplateRefusalError where the template fails."""
+        """Return the conversation as text; TemplateRefusalError where the template fails.
+
+        `variables` are those that a request may give besides (`chat_template_kwargs` of vLLM).
+        """
         try:
             return self._template.render(
                 **self._special_tokens,
@@ -51,6 +55,7 @@ class ChatTemplate:
                 tools=tools,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
+                **(variables or {}),
             )
         except Exception as error:  # a template is a program: it can fail in any way that Python can
             raise TemplateRefusalError(" ".join(str(error).split()) or type(error).__name__) from error

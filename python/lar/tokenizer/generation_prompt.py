@@ -1,10 +1,14 @@
 """What the chat template writes before the agent's text and before that of other speakers."""
 
 from collections.abc import Sequence
+from functools import partial
 
-from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
+from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
 from lar.tokenizer.probes import ANSWER, NAME, SYSTEM, USER, call, rendered, result
 from lar.tokenizer.tokenizer import Tokenizer
+
+THINKING_SWITCH = "enable_thinking"
+"""The variable by which requests switch reasoning on and off, in the templates that have one."""
 
 # A private-use character, which no template writes: the text after it is the template's.
 _CONTENT = "\ue000"
@@ -19,6 +23,18 @@ def generation_prompts(tokenizer: Tokenizer) -> list[str]:
     """
     prompts = [_prompt(template).rpartition(_CONTENT) for template in _templates(tokenizer)]
     return [header for _, found, header in prompts if found]
+
+
+def has_thinking_switch(tokenizer: Tokenizer) -> bool:
+    """Whether requests can change a prompt by `THINKING_SWITCH`."""
+    for template in _templates(tokenizer):
+        prompt = partial(template.render, [USER], add_generation_prompt=True)
+        try:
+            if prompt(variables={THINKING_SWITCH: False}) != prompt(variables={THINKING_SWITCH: True}):
+                return True
+        except TemplateRefusalError:
+            pass
+    return False
 
 
 def agent_header(tokenizer: Tokenizer) -> str:

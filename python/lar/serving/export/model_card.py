@@ -8,6 +8,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from lar.serving.export.self_check import EXPORTED_VOCABULARY
 from lar.serving.export.serve_flags import lora_flags
+from lar.tokenizer.generation_prompt import THINKING_SWITCH, has_thinking_switch
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tool_call_opener import tool_call_opener
 from lar.vocabulary.latent import Latent
@@ -60,10 +61,9 @@ _HERMES = " --enable-auto-tool-choice --tool-call-parser hermes"
 _OTHER_CALLS = """
 
 For tool calls, add `--enable-auto-tool-choice` and the `--tool-call-parser` of the base's family."""
-_SWITCH = "enable_thinking"
 _LEFT_ALONE = f"""
 
-Requests must not set `{_SWITCH}`: the model has learnt to answer the prompts that the template
+Requests must not set `{THINKING_SWITCH}`: the model has learnt to answer the prompts that the template
 gives without it."""
 
 
@@ -115,7 +115,7 @@ def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
     text = (_LORA if lora else _MERGED).format(
         folder="FOLDER", parser=_HERMES if is_hermes else "", lora=lora
     )
-    left_alone = _LEFT_ALONE if _SWITCH in template else ""
+    left_alone = _LEFT_ALONE if has_thinking_switch(tokenizer) else ""
     return text + ("" if is_hermes or not opener else _OTHER_CALLS) + left_alone
 
 
