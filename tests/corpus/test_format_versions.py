@@ -138,6 +138,10 @@ def test_turns_that_began_behind_no_prompt_are_told_and_not_mixed(tmp_path, capl
     as_version_3(folder, complete=True)
     assert Corpus.load(folder).num_trajectories == 40
     with caplog.at_level("WARNING", "lar"):
+        Corpus.load(folder).warn_if_outdated()
+    assert bool(caplog.records) is is_told
+    caplog.clear()
+    with caplog.at_level("WARNING", "lar"):
         Corpus.build(runs, LOSSY[template], folder, shard_tokens=500)
     assert ("an earlier version built it, which let turns begin elsewhere" in caplog.text) is is_told
     as_version_3(folder, complete=False)

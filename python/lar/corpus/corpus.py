@@ -269,14 +269,14 @@ class Corpus:
         build_folder(inputs, tokenizer, folder, **how)
         corpus = cls(folder, Manifest.read(folder), owner=owner)
         logger.info("%s", corpus)
-        corpus._warn_of_gaps(tokenizer)
+        corpus._warn_of_gaps()
         if owner is None and (warning := one_task(corpus.task_counts())):
             logger.warning("%s", warning)
         _ = corpus.held_out  # a split that leaves a side empty is an error here and not in a later stage
         return corpus
 
-    def _warn_of_gaps(self, tokenizer: Tokenizer) -> None:
-        """Log what a build with `tokenizer` has left out, and rows without a token of the agent."""
+    def _warn_of_gaps(self) -> None:
+        """Log what the build has left out, and rows without a token of the agent."""
         if self.manifest.left_out:
             first = self.manifest.left_out_examples[0]
             logger.warning("%d trajectories left out; the first: %s", self.manifest.left_out, first)
@@ -291,7 +291,11 @@ class Corpus:
                 "with); the first: %s",
                 *(self.manifest.unprompted, self.manifest.first_unprompted),
             )
-        if outdated := self.manifest.outdated(tokenizer):
+        self.warn_if_outdated()
+
+    def warn_if_outdated(self) -> None:
+        """Log what an earlier version did otherwise with the runs; training reads the corpus as it is."""
+        if outdated := self.manifest.outdated(self.tokenizer):
             logger.warning(
                 "%s: an earlier version built it, which %s; build it in another folder",
                 *(self.path, outdated),

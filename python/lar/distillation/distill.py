@@ -127,6 +127,7 @@ def distill(
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
     _warn_of_template(vocabulary, corpus)
+    corpus.warn_if_outdated()
     if options.decode_only and len(vocabulary):
         decode_only_backend(vocabulary)  # an export needs it: refused here, and not after the training
     sides = Sides.of(corpus, held_out, options, model, vocabulary, earlier)
