@@ -72,12 +72,15 @@ FAMILIES = {
 }
 
 
-def of_family(family: str, rows: int):
-    """A model of one of FAMILIES, with random weights in float32; skips what this transformers has not."""
+def of_family(family: str, rows: int, **others):
+    """A model of one of FAMILIES, with random weights in float32; skips what this transformers has not.
+
+    Another family needs `others`, further fields of its configuration.
+    """
     if family not in CONFIG_MAPPING:
         pytest.skip(f"this version of transformers has no {family}")
     set_seed(0)
-    config = AutoConfig.for_model(family, **{**_shape(rows), **FAMILIES[family]})
+    config = AutoConfig.for_model(family, **{**_shape(rows), **FAMILIES.get(family, {}), **others})
     return AutoModelForCausalLM.from_config(config).float().eval()
 
 

@@ -456,6 +456,23 @@ def test_a_chat_template_that_changed_is_warned_of(
         assert "mined with another chat template" in caplog.text
 
 
+@pytest.mark.parametrize("has_rows", [False, True])
+def test_a_model_that_looks_latents_up_in_another_embedding_is_refused(corpus, vocabulary, has_rows):
+    base_size = vocabulary.base_size
+    shape = {"head_dim": 16, "sliding_window": 8, "hidden_size_per_layer_input": 8}
+    shape["vocab_size_per_layer_input"] = base_size + len(vocabulary) if has_rows else base_size
+    model = tiny.of_family("gemma4_text", base_size, **shape)
+    before = tiny.state(model)
+    if has_rows:
+        Student.begin(model, vocabulary, DistillOptions(**FEW)).unload()
+    else:
+        with pytest.raises(TrainingError, match=r"embedding by token \(.*embed_tokens_per_layer\)"):
+            Student.begin(model, vocabulary, DistillOptions(**FEW))
+    assert all(torch.equal(value, before[name]) for name, value in tiny.state(model).items())
+    assert not any("lora_" in name for name, _ in model.named_parameters())
+    distill(corpus, model, None, DistillOptions(**FEW, max_steps=1, control=True))
+
+
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")  # of PEFT, before the refusal
 @pytest.mark.parametrize(
     ("target", "tied", "refused"),

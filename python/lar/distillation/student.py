@@ -24,6 +24,7 @@ from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_mo
 from lar.models.compatibility import quiet_peft
 from lar.models.in_use import evaluating
 from lar.models.snapshot import Snapshot
+from lar.models.token_tables import check_token_tables
 from lar.models.trained_tasks import trained_tasks_of
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.files import atomic_folder, read_json, write_json
@@ -71,6 +72,11 @@ class Student(nn.Module):
         """A new student: puts a LoRA into `model`, in place (see `unload`), and starts the new rows.
 
         After an error the model is as it was.
+
+        Raises:
+            TrainingError: the model has an adapter already, or looks tokens up where latents have no row.
+            TokenizerError: it has fewer rows than the vocabulary has base ids.
+            OptionError: the LoRA does not fit it.
         """
         _check_has_no_adapter(model)
         check_rows(model, vocabulary.base_size)
@@ -86,6 +92,8 @@ class Student(nn.Module):
                 first = str(error).splitlines()[0]
                 raise OptionError(f"no LoRA can be put into this model: {first}") from error
             student = cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
+            if len(vocabulary):
+                check_token_tables(student.base, vocabulary.base_size + len(vocabulary) - 1)
         student._base_learns, student._base_before = learns, before
         return student
 
