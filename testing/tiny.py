@@ -84,6 +84,21 @@ def of_family(family: str, rows: int, **others):
     return AutoModelForCausalLM.from_config(config).float().eval()
 
 
+def with_vision(rows: int):
+    """A model whose language model stands beside a vision tower, with random weights in float32."""
+    set_seed(0)
+    text = {**_shape(rows, tied=True), "head_dim": 16, "sliding_window": 64}
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = AutoConfig.for_model(
+        "gemma3",
+        text_config=text,
+        vision_config={**vision, "image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        image_token_index=rows - 1,
+    )
+    return AutoModelForCausalLM.from_config(config).float().eval()
+
+
 @torch.no_grad()
 def padded(narrow, rows: int):
     """The same model with `rows` embedding rows; those of the padding would win nearly every argmax."""

@@ -61,6 +61,20 @@ def test_only_lora_and_the_new_rows_learn_and_rows_are_never_shared(corpus, voca
     assert student.rows.output.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("make", [tiny.model, tiny.with_vision])
+def test_every_parameter_that_learns_gets_a_gradient(corpus, vocabulary, make):
+    """DDP waits for each of them, so one of a vision tower would end a run of several processes."""
+    model = make(vocabulary.base_size)
+    names = {name for name, _ in model.named_parameters()}
+    student = Student.begin(model, vocabulary, DistillOptions(**FEW))
+    batch = pack([Examples(corpus, vocabulary, 256)[0]])
+    DistillationStep(student, DistillOptions(**FEW))(**batch)["loss"].backward()
+    learning = {name: value for name, value in student.named_parameters() if value.requires_grad}
+    assert all(value.grad is not None for value in learning.values())
+    assert sum("lora_B" in name for name in learning) == 14  # seven modules of two layers
+    assert {name for name, _ in student.unload().named_parameters()} == names
+
+
 @pytest.mark.parametrize("frozen", [(), ("lm_head.weight", "model.embed_tokens.weight")])
 def test_the_base_is_as_trainable_as_before(corpus, vocabulary, tmp_path, frozen):
     model = tiny.model(vocabulary.base_size)

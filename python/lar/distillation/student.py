@@ -91,6 +91,7 @@ class Student(nn.Module):
             except ValueError as error:
                 first = str(error).splitlines()[0]
                 raise OptionError(f"no LoRA can be put into this model: {first}") from error
+            _freeze_unread(model)
             student = cls(adapted, vocabulary, None if rows is None else rows.to(model.device))
             if len(vocabulary):
                 check_token_tables(student.base, vocabulary.base_size + len(vocabulary) - 1)
@@ -280,6 +281,16 @@ def _freeze(model: nn.Module) -> frozenset[str]:
     learns = frozenset(name for name, value in model.named_parameters() if value.requires_grad)
     model.requires_grad_(False)
     return learns
+
+
+def _freeze_unread(model: Any) -> None:
+    """Freeze LoRA in parts that read no text, such as a vision tower: DDP waits for what is trained."""
+    if model.config.get_text_config() is model.config:
+        return
+    read = {id(value) for value in model.get_decoder().parameters()}
+    for name, value in model.named_parameters():
+        if "lora_" in name and id(value) not in read:
+            value.requires_grad_(False)
 
 
 def _unfreeze(model: Any, learns: frozenset[str]) -> Any:
