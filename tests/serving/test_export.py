@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from lar import distill
+from lar import adapt, distill
 from lar.corpus import Corpus
-from lar.distillation import DistillOptions
+from lar.distillation import AdaptOptions, DistillOptions
 from lar.distillation.student import Student
 from lar.errors import EngineError, ExportError, OptionError, TrainingError, VocabularyError
 from lar.generation.calls import blank_configuration
@@ -331,6 +331,25 @@ def test_a_chat_template_that_the_student_did_not_learn_from_is_warned_of(
     template = student / "vocabulary" / "tokenizer" / "chat_template.jinja"
     export(student, tmp_path / "given", model=teacher, chat_template=template)
     assert "chat template" not in caplog.text
+
+
+def test_a_model_that_reads_images_keeps_what_prepares_them(
+    student_folder, teacher_folder, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "_checked", lambda *_: {})  # the weights are no matter here
+    base = shutil.copytree(teacher_folder, tmp_path / "base")
+    names = "processor_config.json", "preprocessor_config.json"
+    for name in names:
+        (base / name).write_text(json.dumps({"of": name}))
+    options = AdaptOptions(max_steps=1, max_length=256, device="cpu")
+    adapt(corpus, base, options, tmp_path / "adapter", merge=False)
+    adapt(corpus, tmp_path / "adapter", options, tmp_path / "adapted")
+    export(student_folder, tmp_path / "export", model=base)
+    for folder in ("adapted", "export"):
+        assert [json.loads((tmp_path / folder / name).read_text()) for name in names] == [
+            {"of": name} for name in names
+        ]
+        assert not (tmp_path / folder / "video_preprocessor_config.json").exists()
 
 
 def test_a_control_is_exported_like_any_model(teacher_folder, corpus, tmp_path):

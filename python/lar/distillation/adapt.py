@@ -18,7 +18,7 @@ from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
 from lar.models.causal_lm import check_tokenizer, load_model
-from lar.models.saving import save_model
+from lar.models.saving import copy_processors, save_model
 from lar.models.trained_tasks import set_trained_tasks
 from lar.tokenizer.files import TEMPLATE_FOLDER
 from lar.utils.arguments import opened
@@ -148,6 +148,8 @@ def _save(
     with atomic_folder(output, holds=ADAPTATION_FILE) as folder:
         if record["merged"]:
             save_model(model, folder)
+            if source is not None:
+                copy_processors(source, folder)
         else:  # without the keyword PEFT checks over the network whether the base's embedding was resized
             model.save_pretrained(str(folder), save_embedding_layers=False)
         corpus.tokenizer.save(folder)

@@ -20,7 +20,7 @@ from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
 from lar.models.causal_lm import DTYPES
 from lar.models.folder import stored_dtype
-from lar.models.saving import save_model
+from lar.models.saving import copy_processors, save_model
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
 from lar.serving.export.gguf import check_converter, write_gguf
 from lar.serving.export.inputs import card_folder, fitting_tokenizer, teacher_of
@@ -105,6 +105,7 @@ def export(
         check_plain_lora(loaded)
     dtype = _dtype(options.dtype, teacher)
     with atomic_folder(target, holds=EXPORT_FILE) as folder:
+        copy_processors(teacher, folder)
         return _write(loaded, dtype, backend, tokenizer_source, card, folder, target, options, progress)
 
 
