@@ -433,6 +433,44 @@ mod tests {
         }
     }
 
+    /// From left to right, a candidate is taken where it is longer than the unit that begins there, if that saves
+    /// units up to the end of the last one that it cuts.
+    fn gain_by_definition(candidate: &[u32], chosen: &[Vec<u32>], run: &[u32]) -> u64 {
+        let present = parse(chosen, run);
+        let (mut gain, mut start, mut taken) = (0, 0, 0);
+        for (first, unit) in present.iter().enumerate() {
+            let end = start + candidate.len();
+            if candidate.len() > unit.end - start && run[start..].starts_with(candidate) && start >= taken {
+                let last = present.iter().position(|unit| unit.end >= end).unwrap();
+                let saved = (last + 1 - first) as i64 - 1 - units(chosen, &run[end..present[last].end]);
+                if saved > 0 {
+                    gain += saved as u64;
+                    taken = end;
+                }
+            }
+            start = unit.end;
+        }
+        gain
+    }
+
+    proptest! {
+        #[test]
+        fn gains_are_their_definition(
+            runs in runs(), candidates in candidates(), choice in prop::collection::vec(any::<bool>(), 8),
+        ) {
+            let setting = Setting::new(candidates, &runs);
+            let parser = setting.parser((0..setting.candidates.len()).filter(|&index| choice[index]));
+            let chosen: Vec<Vec<u32>> =
+                parser.chosen().iter().map(|&index| setting.candidates[index].clone()).collect();
+            let gain = |candidate: &Vec<u32>| {
+                let of_run = |(run, weight): &(Vec<u32>, u64)| weight * gain_by_definition(candidate, &chosen, run);
+                runs.iter().map(of_run).sum::<u64>()
+            };
+            let expected: Vec<u64> = setting.candidates.iter().map(gain).collect();
+            prop_assert_eq!(Gains::new(&setting.matcher, &parser).in_runs(&setting.runs), expected);
+        }
+    }
+
     #[test]
     fn a_segment_that_steals_from_a_better_one_is_a_loss() {
         // With "1 2" the parse is 12|3|4; without it 1|234.
