@@ -124,8 +124,8 @@ class RunFolder:
         tokens (n), offsets (m + 1), action (n): the agent's tokens, tasks (m): a number for each task,
         continues (n): whether the token may continue a segment; None where every token may.
         Raises OptionError where the arrays do not fit together, VocabularyError where a run holds an
-        id of 2^26 or more. Where there is no room for all of them, some runs have been added. After an
-        OSError runs are missing, so all later calls raise it too.
+        id of 2^26 or more. After that, and where there is no room for all of them, some runs may have been
+        added. After an OSError runs are missing, so all later calls raise it too.
         """
 
     def add_runs(self, runs: Runs) -> None:
