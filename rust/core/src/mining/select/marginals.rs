@@ -1,277 +1,15 @@
-//! The units that a parse would lose without one of its segments, and gain with one more.
-//!
-//! The loss of one use of a segment is exact under the leftmost-longest parse. Without the segment,
-//! everything after it may be parsed differently. The loss is even negative if the segment takes the first
-//! tokens of a better one. So the run is parsed again from each use, until the new parse and the old one end
-//! a unit at the same token. The sum over the uses of a run is an estimate if new parses of close uses
-//! overlap.
-//!
-//! In text that repeats itself, the two parses may never meet: without "a b", the parse "ab ab ab" becomes
-//! "a ba ba b". Then the new parses of all uses run on side by side, and would take quadratic time. But they
-//! soon coincide, so each looks up what one before it has found. New parses without different segments coincide too,
-//! once both have passed the last place at which they could use theirs.
-//!
-//! Gains are estimates. A candidate is searched only where a unit of the present parse begins, and the parse
-//! after the last unit that it cuts is assumed to stay. Selection then checks the added segments by their
-//! losses.
+//! The units that a parse would lose without one of its segments ([`losses`]), and gain with one more ([`gains`]).
 
-use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+mod gains;
+mod losses;
 
-use crate::mining::select::matches::{MatchedRuns, Matcher};
-use crate::mining::select::parser::{ParsedUnit, Parser, TOKEN};
+pub(crate) use gains::Gains;
+pub(crate) use losses::Usage;
 
 /// Fewest runs for one task of the thread pool, whose sums are as long as the vocabulary.
 pub(crate) const RUNS_A_TASK: usize = 1024;
 
-/// The uses and losses of each segment of a vocabulary in the parse of runs, which are given by their matches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    /// How often the parse uses the segment.
-    pub(crate) uses: Vec<u64>,
-    /// Units by which the parse would be longer without it, summed over its uses one at a time.
-    ///
-    /// Wider than counts: a run of a large count may hold many uses, and each may change the whole rest.
-    pub(crate) losses: Vec<i128>,
-}
-
-impl Usage {
-    /// The usage in `changed` of the runs.
-    fn of(parser: &Parser, runs: &MatchedRuns, changed: &[usize]) -> Usage {
-        let places = parser.chosen().len();
-        let none = || Usage { uses: vec![0; places], losses: vec![0; places] };
-        changed
-            .par_iter()
-            .with_min_len(RUNS_A_TASK)
-            .fold(
-                || (none(), Parsed::default()),
-                |(mut usage, mut parsed), &run| {
-                    usage.add_run(parser, runs.matches(run), runs.weight(run), &mut parsed);
-                    (usage, parsed)
-                },
-            )
-            .map(|(usage, _)| usage)
-            .reduce(none, |left, right| Usage {
-                uses: add(left.uses, right.uses),
-                losses: add(left.losses, right.losses),
-            })
-    }
-
-    /// The usage in all runs after a change of the vocabulary, if this is the one before.
-    ///
-    /// Only the runs that are parsed differently are parsed again. The sums are of integers, so the result is
-    /// that of a parse of all runs.
-    pub(crate) fn after(&self, before: &Parser, after: &Parser, runs: &MatchedRuns) -> Usage {
-        let changed = runs.with(&before.changes(after));
-        let (old, mut new) = (Usage::of(before, runs, &changed), Usage::of(after, runs, &changed));
-        for (place, candidate) in after.chosen().iter().enumerate() {
-            if let Ok(from) = before.chosen().binary_search(candidate) {
-                new.uses[place] += self.uses[from] - old.uses[from];
-                new.losses[place] += self.losses[from] - old.losses[from];
-            }
-        }
-        new
-    }
-
-    fn add_run(&mut self, parser: &Parser, run: &[u32], weight: u64, parsed: &mut Parsed) {
-        parsed.parse(parser, run);
-        let mut start = 0;
-        for first in 0..parsed.units.len() {
-            let unit = parsed.units[first];
-            if unit.place != TOKEN {
-                self.uses[unit.place as usize] += weight;
-                let extra = parsed.extra_units(parser, run, start, first);
-                self.losses[unit.place as usize] += i128::from(extra) * i128::from(weight);
-            }
-            start = unit.end;
-        }
-    }
-}
-
-/// Units of a new parse after which it is a long one. Nearly all meet the present parse within a few.
-const LONG: usize = 64;
-
-/// Positions of which a long parse stores and looks up one: those that coincide have it in common.
-const STRETCH: usize = 64;
-
-/// The present parse of a run.
-#[derive(Default)]
-struct Parsed {
-    units: Vec<ParsedUnit>,
-    /// At each position where a unit ends, the number of units up to there; elsewhere 0.
-    passed: Vec<u32>,
-    /// Of long parses without a segment, by its place and a position: how many more units than the present
-    /// parse has up to where they meet they have from the position on. Behind the segment's last place beside the
-    /// present parse, the place is TOKEN: from there on, all such parses are the same, and only one is stored.
-    long: FxHashMap<(u32, usize), i64>,
-    /// For each segment, the last position at which it is the longest one and no unit of the present parse begins;
-    /// 0 if there is none. Only a run with a long parse has them.
-    last_beside: Vec<usize>,
-}
-
-impl Parsed {
-    fn parse(&mut self, parser: &Parser, run: &[u32]) {
-        let Parsed { units, passed, long, last_beside } = self;
-        units.clear();
-        long.clear();
-        last_beside.clear();
-        passed.clear();
-        passed.resize(run.len() + 1, 0);
-        parser.parse(run, |unit| {
-            units.push(unit);
-            passed[unit.end] = units.len() as u32;
-        });
-    }
-
-    /// How many more units the parse of the run has if the segment of unit `first` is absent from there on,
-    /// which is position `start`.
-    fn extra_units(&mut self, parser: &Parser, run: &[u32], start: usize, first: usize) -> i64 {
-        let without = self.units[first].place;
-        let mut position = start;
-        for units in first + 1..=first + LONG {
-            position += parser.length_without(&run[position..], without);
-            if self.passed[position] > 0 {
-                return units as i64 - i64::from(self.passed[position]);
-            }
-        }
-        (first + LONG) as i64 + self.rest_of_long(parser, run, position, without)
-    }
-
-    /// The same, where the new parse has got to `position`; its units up to there do not count.
-    #[cold]
-    fn rest_of_long(&mut self, parser: &Parser, run: &[u32], mut position: usize, without: u32) -> i64 {
-        if self.last_beside.is_empty() {
-            self.find_last_beside(parser, run);
-        }
-        let last_beside = self.last_beside[without as usize];
-        let key = |position: usize| (if position > last_beside { TOKEN } else { without }, position);
-        let (mut units, mut stored) = (0, Vec::new());
-        let extra = loop {
-            let stretch = position / STRETCH;
-            position += parser.length_without(&run[position..], without);
-            units += 1;
-            if self.passed[position] > 0 {
-                break units - i64::from(self.passed[position]);
-            }
-            if position / STRETCH > stretch {
-                if let Some(rest) = self.long.get(&key(position)) {
-                    break units + rest;
-                }
-                stored.push((position, units));
-            }
-        };
-        self.long.extend(stored.into_iter().map(|(position, units)| (key(position), extra - units)));
-        extra
-    }
-
-    fn find_last_beside(&mut self, parser: &Parser, run: &[u32]) {
-        self.last_beside.resize(parser.chosen().len(), 0);
-        for position in (1..run.len()).filter(|&position| self.passed[position] == 0) {
-            let place = parser.first(&run[position..]).place;
-            if place != TOKEN {
-                self.last_beside[place as usize] = position;
-            }
-        }
-    }
-}
-
-/// Estimates the units that each candidate would save if only it were added to the vocabulary.
-///
-/// It is searched where a unit of the present parse begins: the parse does not look elsewhere. Its
-/// occurrences do not overlap. The last unit that it cuts is parsed again, and the parse after that is
-/// assumed to stay.
-pub(crate) struct Gains<'a> {
-    matcher: &'a Matcher,
-    parser: &'a Parser,
-}
-
-/// What a candidate saves, and where its last occurrence ends.
-///
-/// Ends count on over all runs of a task of the thread pool, so that nothing has to be cleared.
-#[derive(Clone, Copy, Default)]
-struct Saved {
-    units: u64,
-    end: usize,
-}
-
-impl<'a> Gains<'a> {
-    pub(crate) fn new(matcher: &'a Matcher, parser: &'a Parser) -> Self {
-        Gains { matcher, parser }
-    }
-
-    /// Units saved in all runs.
-    pub(crate) fn in_runs(&self, runs: &MatchedRuns) -> Vec<u64> {
-        let candidates = self.matcher.none() as usize;
-        (0..runs.len())
-            .into_par_iter()
-            .with_min_len(RUNS_A_TASK)
-            .fold(
-                || (vec![Saved::default(); candidates], 0, Vec::new()),
-                |(mut saved, seen, mut units), run| {
-                    let matches = runs.matches(run);
-                    self.for_each(matches, &mut units, |candidate, start, end, units| {
-                        let saved = &mut saved[candidate];
-                        if saved.end <= seen + start {
-                            saved.end = seen + end;
-                            saved.units += units * runs.weight(run);
-                        }
-                    });
-                    (saved, seen + matches.len(), units)
-                },
-            )
-            .map(|(saved, ..)| saved.into_iter().map(|saved| saved.units).collect())
-            .reduce(|| vec![0; candidates], add)
-    }
-
-    /// Adds to `saved` the units saved in the texts with these matches, times their weights.
-    pub(crate) fn add_in_texts<'t>(&self, texts: impl Iterator<Item = (&'t [u32], f64)>, saved: &mut [f64]) {
-        let mut units = Vec::new();
-        for (text, weight) in texts {
-            self.for_each(text, &mut units, |candidate, _, _, units| {
-                saved[candidate] += units as f64 * weight
-            });
-        }
-    }
-
-    /// Calls `visit` with each candidate that shortens the parse, where it begins and ends, and by how much.
-    fn for_each(
-        &self,
-        matches: &[u32],
-        units: &mut Vec<ParsedUnit>,
-        mut visit: impl FnMut(usize, usize, usize, u64),
-    ) {
-        units.clear();
-        self.parser.parse(matches, |unit| units.push(unit));
-        let mut start = 0;
-        for (first, unit) in units.iter().enumerate() {
-            let mut last = first;
-            // The longest match is taken, so a candidate must be longer than the present unit.
-            for (candidate, length) in self.matcher.longer_than(matches[start], unit.end - start) {
-                let end = start + length;
-                last = last_cut(units, last, end);
-                let before = last - first + 1;
-                let after = 1 + self.parser.units_within(&matches[end..], units[last].end - end);
-                if before > after {
-                    visit(candidate as usize, start, end, (before - after) as u64);
-                }
-            }
-            start = unit.end;
-        }
-    }
-}
-
-/// The unit in which the token before `end` is; the search begins at unit `near`.
-fn last_cut(units: &[ParsedUnit], near: usize, end: usize) -> usize {
-    let mut last = near;
-    while units[last].end < end {
-        last += 1;
-    }
-    while last > 0 && units[last - 1].end >= end {
-        last -= 1;
-    }
-    last
-}
-
+/// The sums of two lists, entry by entry.
 pub(crate) fn add<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
     for (sum, value) in left.iter_mut().zip(right) {
         *sum += value;
@@ -284,19 +22,21 @@ mod tests {
     use super::*;
     use crate::mining::runs::sample::WeightedRuns;
     use crate::mining::select::match_trie::tests::token_parse;
+    use crate::mining::select::matches::{MatchedRuns, Matcher};
+    use crate::mining::select::parser::{ParsedUnit, Parser, TOKEN};
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     /// Candidates, which ascend, and runs.
-    struct Setting {
-        candidates: Vec<Vec<u32>>,
-        matcher: Matcher,
-        runs: MatchedRuns,
+    pub(super) struct Setting {
+        pub(super) candidates: Vec<Vec<u32>>,
+        pub(super) matcher: Matcher,
+        pub(super) runs: MatchedRuns,
     }
 
     impl Setting {
-        fn new(candidates: impl IntoIterator<Item = Vec<u32>>, runs: &[(Vec<u32>, u64)]) -> Self {
+        pub(super) fn new(candidates: impl IntoIterator<Item = Vec<u32>>, runs: &[(Vec<u32>, u64)]) -> Self {
             let candidates: Vec<Vec<u32>> = candidates.into_iter().collect();
             let matcher = Matcher::new(&segments(&candidates)).unwrap();
             let mut weighted = WeightedRuns::default();
@@ -305,15 +45,15 @@ mod tests {
             Setting { candidates, matcher, runs }
         }
 
-        fn parser(&self, chosen: impl IntoIterator<Item = usize>) -> Parser {
+        pub(super) fn parser(&self, chosen: impl IntoIterator<Item = usize>) -> Parser {
             Parser::new(&self.matcher, chosen.into_iter().collect())
         }
 
-        fn all(&self) -> Parser {
+        pub(super) fn all(&self) -> Parser {
             self.parser(0..self.candidates.len())
         }
 
-        fn usage(&self, parser: &Parser) -> Usage {
+        pub(super) fn usage(&self, parser: &Parser) -> Usage {
             Usage::default().after(&self.parser([]), parser, &self.runs)
         }
     }
@@ -323,185 +63,21 @@ mod tests {
     }
 
     /// Number of units in a parse by these segments.
-    fn units(list: &[Vec<u32>], run: &[u32]) -> i64 {
+    pub(super) fn units(list: &[Vec<u32>], run: &[u32]) -> i64 {
         token_parse(&segments(list), run).len() as i64
     }
 
     /// The index of each unit's segment, or TOKEN, and where it ends.
-    fn parse(list: &[Vec<u32>], run: &[u32]) -> Vec<ParsedUnit> {
+    pub(super) fn parse(list: &[Vec<u32>], run: &[u32]) -> Vec<ParsedUnit> {
         let units = token_parse(&segments(list), run);
         units.into_iter().map(|(index, end)| ParsedUnit { place: index.unwrap_or(TOKEN), end }).collect()
     }
 
-    /// For each use, the rest of the run is parsed without the segment up to where both parses end a unit.
-    fn losses_by_definition(list: &[Vec<u32>], run: &[u32]) -> Vec<i128> {
-        let (mut losses, mut start) = (vec![0; list.len()], 0);
-        let present = parse(list, run);
-        for (first, unit) in present.iter().enumerate() {
-            if unit.place != TOKEN {
-                let mut others = list.to_vec();
-                others.remove(unit.place as usize);
-                let anew = parse(&others, &run[start..]);
-                let meets = |end: usize| present.iter().position(|unit| unit.end == start + end);
-                let (units, met) =
-                    anew.iter().zip(1..).find_map(|(unit, units)| Some((units, meets(unit.end)?))).unwrap();
-                losses[unit.place as usize] += units - (met + 1 - first) as i128;
-            }
-            start = unit.end;
-        }
-        losses
-    }
-
-    #[test]
-    fn a_run_that_repeats_itself_for_long_is_parsed_in_time() {
-        // Without "1 2" the parse is 1|21|21|... up to the end. Parsed anew from each use, this takes an hour.
-        let run: Vec<u32> = [1, 2].into_iter().cycle().take(2_000_000).collect();
-        let setting = Setting::new([vec![1, 2], vec![2, 1]], &[(run, 1)]);
-        let usage = setting.usage(&setting.all());
-        assert_eq!(usage, Usage { uses: vec![1_000_000, 0], losses: vec![1_000_000, 0] });
-    }
-
-    #[test]
-    fn a_long_period_of_many_segments_is_parsed_in_time() {
-        // Without one of the 2,000 segments that are used, the parse is that by the others up to the end.
-        let period = 4_000;
-        let pairs = (0..period).map(|first| vec![first, (first + 1) % period]);
-        let run: Vec<u32> = (0..period).cycle().take(2_000_000).collect();
-        let setting = Setting::new(pairs.collect::<BTreeSet<_>>(), &[(run, 1)]);
-        let usage = setting.usage(&setting.all());
-        let uses: Vec<u64> = (0..period).map(|first| if first % 2 == 0 { 500 } else { 0 }).collect();
-        let losses = uses.iter().map(|&uses| i128::from(uses)).collect();
-        assert_eq!(usage, Usage { uses, losses });
-    }
-
-    fn candidates() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
+    pub(super) fn candidates() -> impl Strategy<Value = BTreeSet<Vec<u32>>> {
         prop::collection::btree_set(prop::collection::vec(0u32..4, 2..6), 1..8)
     }
 
-    fn runs() -> impl Strategy<Value = Vec<(Vec<u32>, u64)>> {
+    pub(super) fn runs() -> impl Strategy<Value = Vec<(Vec<u32>, u64)>> {
         prop::collection::vec((prop::collection::vec(0u32..4, 2..30), 1u64..5), 0..8)
-    }
-
-    proptest! {
-        /// With one use in a run, the loss is the difference of two parses.
-        #[test]
-        fn a_loss_is_the_difference_between_two_parses(
-            run in prop::collection::vec(0u32..4, 2..30), candidates in candidates(), weight in 1u64..5,
-        ) {
-            let setting = Setting::new(candidates, &[(run.clone(), weight)]);
-            let usage = setting.usage(&setting.all());
-            for index in 0..setting.candidates.len() {
-                let mut others = setting.candidates.clone();
-                others.remove(index);
-                let extra = units(&others, &run) - units(&setting.candidates, &run);
-                if usage.uses[index] == weight {
-                    prop_assert_eq!(usage.losses[index], i128::from(extra) * i128::from(weight));
-                } else if usage.uses[index] == 0 {
-                    prop_assert_eq!((usage.losses[index], extra), (0, 0));
-                }
-            }
-        }
-
-        /// In text that repeats itself, new parses run on side by side for long.
-        #[test]
-        fn losses_are_those_of_each_use_parsed_anew(
-            candidates in candidates(), pattern in prop::collection::vec(0u32..4, 1..9),
-            length in 2usize..600, rest in prop::collection::vec(0u32..4, 0..9),
-        ) {
-            let run: Vec<u32> = pattern.into_iter().cycle().take(length).chain(rest).collect();
-            let setting = Setting::new(candidates, &[(run.clone(), 3)]);
-            let of_one = losses_by_definition(&setting.candidates, &run);
-            let losses: Vec<i128> = of_one.iter().map(|loss| 3 * loss).collect();
-            prop_assert_eq!(setting.usage(&setting.all()).losses, losses);
-        }
-
-        #[test]
-        fn the_usage_after_changes_is_that_from_scratch(
-            runs in runs(),
-            candidates in candidates(),
-            choices in prop::collection::vec(prop::collection::vec(any::<bool>(), 8), 1..5),
-        ) {
-            let setting = Setting::new(candidates, &runs);
-            let (mut before, mut usage) = (setting.parser([]), Usage::default());
-            for choice in choices {
-                let after = setting.parser((0..setting.candidates.len()).filter(|&index| choice[index]));
-                usage = usage.after(&before, &after, &setting.runs);
-                let all: Vec<usize> = (0..setting.runs.len()).collect();
-                prop_assert_eq!(&usage, &Usage::of(&after, &setting.runs, &all));
-                before = after;
-            }
-        }
-    }
-
-    /// From left to right, a candidate is taken where it is longer than the unit that begins there, if that saves
-    /// units up to the end of the last one that it cuts.
-    fn gain_by_definition(candidate: &[u32], chosen: &[Vec<u32>], run: &[u32]) -> u64 {
-        let present = parse(chosen, run);
-        let (mut gain, mut start, mut taken) = (0, 0, 0);
-        for (first, unit) in present.iter().enumerate() {
-            let end = start + candidate.len();
-            if candidate.len() > unit.end - start && run[start..].starts_with(candidate) && start >= taken {
-                let last = present.iter().position(|unit| unit.end >= end).unwrap();
-                let saved = (last + 1 - first) as i64 - 1 - units(chosen, &run[end..present[last].end]);
-                if saved > 0 {
-                    gain += saved as u64;
-                    taken = end;
-                }
-            }
-            start = unit.end;
-        }
-        gain
-    }
-
-    proptest! {
-        #[test]
-        fn gains_are_their_definition(
-            runs in runs(), candidates in candidates(), choice in prop::collection::vec(any::<bool>(), 8),
-        ) {
-            let setting = Setting::new(candidates, &runs);
-            let parser = setting.parser((0..setting.candidates.len()).filter(|&index| choice[index]));
-            let chosen: Vec<Vec<u32>> =
-                parser.chosen().iter().map(|&index| setting.candidates[index].clone()).collect();
-            let gain = |candidate: &Vec<u32>| {
-                let of_run = |(run, weight): &(Vec<u32>, u64)| weight * gain_by_definition(candidate, &chosen, run);
-                runs.iter().map(of_run).sum::<u64>()
-            };
-            let expected: Vec<u64> = setting.candidates.iter().map(gain).collect();
-            prop_assert_eq!(Gains::new(&setting.matcher, &parser).in_runs(&setting.runs), expected);
-        }
-    }
-
-    #[test]
-    fn a_segment_that_steals_from_a_better_one_is_a_loss() {
-        // With "1 2" the parse is 12|3|4; without it 1|234.
-        let setting = Setting::new([vec![1, 2], vec![2, 3, 4]], &[(vec![1, 2, 3, 4], 5)]);
-        assert_eq!(setting.usage(&setting.all()), Usage { uses: vec![5, 0], losses: vec![-5, 0] });
-    }
-
-    #[test]
-    fn the_losses_of_uses_side_by_side_are_each_exact_and_their_sum_an_estimate() {
-        // Without "1 2" the parse 12|12 is 1|21|2: one unit more, not one for each use.
-        let run = vec![1, 2, 1, 2];
-        let setting = Setting::new([vec![1, 2], vec![2, 1]], &[(run.clone(), 1)]);
-        assert_eq!(setting.usage(&setting.all()), Usage { uses: vec![2, 0], losses: vec![2, 0] });
-        assert_eq!(units(&setting.candidates[1..], &run) - units(&setting.candidates, &run), 1);
-    }
-
-    #[test]
-    fn a_gain_is_an_estimate_where_what_follows_is_parsed_anew_too() {
-        // 1|2|345|6 is 123|456 with "1 2 3": two units fewer, while the gain ends with "3 4 5", and is none.
-        let run = vec![1, 2, 3, 4, 5, 6];
-        let setting = Setting::new([vec![1, 2, 3], vec![3, 4, 5], vec![4, 5, 6]], &[(run.clone(), 1)]);
-        let present = setting.parser([1, 2]);
-        assert_eq!(Gains::new(&setting.matcher, &present).in_runs(&setting.runs), [0, 0, 0]);
-        assert_eq!(units(&setting.candidates[1..], &run) - units(&setting.candidates, &run), 2);
-    }
-
-    #[test]
-    fn a_gain_counts_the_parse_after_the_candidate() {
-        // 1|2|34|5 with "1 2 3" is 123|4|5: one unit fewer.
-        let setting = Setting::new([vec![1, 2, 3], vec![3, 4]], &[(vec![1, 2, 3, 4, 5], 7)]);
-        let present = setting.parser([1]);
-        assert_eq!(Gains::new(&setting.matcher, &present).in_runs(&setting.runs), [7, 0]);
     }
 }
