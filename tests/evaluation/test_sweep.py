@@ -212,6 +212,17 @@ def test_the_steps_of_an_epoch_are_those_that_are_taken(split_corpus, teacher_fo
         sweep(split_corpus, teacher_folder, tmp_path / "out", OPTIONS, steps, announce=stop)
 
 
+def test_the_time_of_students_is_that_of_students_with_options_of_a_control(
+    split_corpus, teacher_folder, tmp_path
+):
+    def stop(line):
+        raise InterruptedError(line)
+
+    options = replace(STEPS, control=True)
+    with pytest.raises(InterruptedError, match="3 steps each: "):
+        sweep(split_corpus, teacher_folder, tmp_path / "out", OPTIONS, options, announce=stop)
+
+
 def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_path):
     seen = []
 

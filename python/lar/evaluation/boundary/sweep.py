@@ -214,7 +214,8 @@ class _Work:
         few = replace(
             self._distillation, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None, patience=None
         )
-        few = replace(few, row_start="exponential", output_start="first")  # only steps are timed
+        # Only steps are timed, those of a student also where the options are a control's.
+        few = replace(few, row_start="exponential", output_start="first", control=False)
 
         def end_of_step(done: int, total: int | None) -> None:  # noqa: ARG001 (of Progress)
             times.append(time.perf_counter())
