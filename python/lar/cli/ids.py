@@ -17,7 +17,8 @@ from lar.cli.outputs import check_output
 from lar.cli.prose import print_prose
 from lar.errors import OptionError, VocabularyError
 from lar.utils.files import atomic_file
-from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
+from lar.vocabulary.arrays import as_ids
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 Result = TypeVar("Result")
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lar.corpus import Corpus
-from lar.vocabulary.vocabulary import LatentVocabulary, as_ids
+from lar.vocabulary.arrays import as_ids
+from lar.vocabulary.vocabulary import LatentVocabulary
 
 
 @dataclass(frozen=True, slots=True)

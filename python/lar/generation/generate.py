@@ -27,7 +27,7 @@ from lar.models.in_use import evaluating
 from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
-from lar.vocabulary.vocabulary import as_ids
+from lar.vocabulary.arrays import as_ids
 
 Prompt = str | ArrayLike
 

@@ -15,6 +15,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
 from lar.utils.result_files import VOCABULARY_FILE
 from lar.utils.task_digests import task_digest
+from lar.vocabulary.arrays import as_ids, as_mask, as_offsets
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.segments import Segments
 from lar.vocabulary.served_parse import ServedParse
@@ -169,8 +170,8 @@ class LatentVocabulary:
             OptionError: the arrays do not fit together, `action` holds no bools, or `offsets` no integers.
             TokenizerError: the tokenizer changes a text that added tokens divide.
         """
-        ids, action = as_ids(tokens), _as_mask(action)
-        bounds = _as_offsets([0, len(ids)] if offsets is None else offsets)
+        ids, action = as_ids(tokens), as_mask(action)
+        bounds = as_offsets([0, len(ids)] if offsets is None else offsets)
         if not self.latents:  # of a control, which may have any tokenizer
             parsed = self._compiled.align(ids, action, bounds)
             return Reparameterized(*parsed, np.ones(len(ids) + 1, dtype=np.bool_))
@@ -359,54 +360,3 @@ def _surrogate_in(text: str) -> str | None:
     except UnicodeEncodeError as error:
         return text[error.start]
     return None
-
-
-def _as_mask(action: ArrayLike) -> NDArray[np.bool_]:
-    """`action` as a contiguous array of bools; raises OptionError where it is none of one dimension."""
-    array = _as_list(action, "action")
-    if array.dtype != np.bool_:
-        raise OptionError(f"action must hold bools, not {array.dtype}")
-    return np.ascontiguousarray(array)
-
-
-def _as_offsets(offsets: ArrayLike) -> NDArray[np.int64]:
-    """`offsets` as a contiguous int64 array; raises OptionError where it is no list of such integers."""
-    array = _as_list(offsets, "offsets")
-    if array.size and array.dtype.kind not in "iu":
-        raise OptionError(f"offsets must hold integers, not {array.dtype}")
-    if array.size and int(array.max()) > np.iinfo(np.int64).max:
-        raise OptionError("an offset does not fit 64 bits")
-    return np.ascontiguousarray(array, dtype=np.int64)
-
-
-def _as_list(values: ArrayLike, name: str) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except (ValueError, OverflowError) as error:  # lists within lists, of several lengths
-        raise OptionError(f"{name} must be a list: {error}") from None
-    if array.ndim != 1:
-        raise OptionError(f"{name} must be a list, not an array of {array.ndim} dimensions")
-    return array
-
-
-def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
-    """`ids` as a contiguous uint32 array.
-
-    Raises:
-        VocabularyError: an id is negative, no integer, or over 32 bits, or `ids` has not one dimension.
-    """
-    try:
-        array = np.asarray(ids)
-    except (ValueError, OverflowError) as error:  # lists within lists, of several lengths
-        raise VocabularyError(f"ids must be a list of integers: {error}") from None
-    if array.ndim != 1:
-        raise VocabularyError(f"ids must be a list, not an array of {array.ndim} dimensions")
-    if array.dtype == np.uint32:
-        return np.ascontiguousarray(array)
-    if array.size == 0:
-        return np.zeros(0, dtype=np.uint32)
-    if array.dtype.kind not in "iu":
-        raise VocabularyError(f"ids must be integers, not {array.dtype}")
-    if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint32).max:
-        raise VocabularyError("an id is negative or does not fit 32 bits")
-    return np.ascontiguousarray(array, dtype=np.uint32)
