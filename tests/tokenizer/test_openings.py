@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 
 from lar.tokenizer.prefixes import Prefixes, prefixes
-from lar.tokenizer.spans import prompts_are_plain
+from lar.tokenizer.prompt_rows import can_replace
+from lar.tokenizer.spans import Rendering, prompts_are_plain, speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
@@ -140,3 +141,29 @@ def test_templates_whose_prompts_end_otherwise_are_known():
         assert not prompts_are_plain(LOSSY[name])
     for name, tokenizer in PROMPTING.items():
         assert prompts_are_plain(tokenizer) == (name == "last reasoning")
+
+
+def test_a_call_behind_an_answer_is_not_behind_a_prompt():
+    """A prompt of this template adds nothing behind a tool's result, but much behind an answer."""
+    messages = [user("a"), call(), result("r"), agent("1"), call()]
+    assert found_in(LOSSY["first round"], messages).unprompted == [3]
+
+
+def test_turns_without_their_prompt_hide_no_lost_text():
+    """Two that gained nothing by a prefix say nothing of a turn of the same form that has lost text."""
+    source = PROMPTING["closed thought"].chat_template or ""
+    later = "m.content if loop.index0 > ns.last else m.content.split('</think>')[-1]"
+    tokenizer = tokenizer_with(source.replace("{{- m.content }}", f"{{{{- {later} }}}}"))
+    thoughtful = [user("a"), agent("<think>I think of a.</think>1")]
+    plain = [message for n in range(3) for message in (user(f"q{n}"), agent(f"a{n}"))]
+    found = found_in(tokenizer, [*thoughtful, *plain])
+    assert not found.unwritten.losses
+    assert len(found.spans) == 2
+
+
+def test_a_turn_that_has_the_end_of_its_prompt_is_not_put_behind_it():
+    _, dialect = speaker(PROMPTING["own thought"], [TOOL])
+    found = Rendering("asked:I look. done", [agent("done")], [(6, 18)], [True], dialect)
+    assert not can_replace(found, 0, "thought, asked:I look. ")  # the text would be there twice
+    assert can_replace(found, 0, "thought, asked:")
+    assert not can_replace(found, 0, "asked: ")

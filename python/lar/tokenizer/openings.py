@@ -18,7 +18,7 @@ from lar.tokenizer.probes import ANSWER, USER, call, rendered, result
 class Openings:
     """The ends of a chat template's prompts, and what it writes before an answer.
 
-    prompts: what a generation prompt adds, by the role of the message before it ("user", "tool"). leads: what
+    prompts: what a generation prompt adds, by the role of the message before it. leads: what
     the agent writes before its answer, longest first. passing: what the template writes before the last turn
     and leaves out once the conversation goes on, longest first. are_plain: whether each answer stands
     directly behind a prompt, as most templates have it.
@@ -33,11 +33,12 @@ class Openings:
     def of(cls, template: ChatTemplate, function: dict[str, Any]) -> Self:
         """Find them by rendering small conversations; `function` is that of a call."""
         prompts, leads, passing, are_plain = dict[str, str](), set[str](), set[str](), True
-        for before in ([USER], [USER, call(function), result()]):
+        for before in ([USER], [USER, call(function), result()], [USER, ANSWER]):
             prompt = rendered(template, *before, prompt=True)
-            if prompt is None:
+            if prompt is not None:
+                prompts[before[-1]["role"]] = _added(prompt, rendered(template, *before) or "")
+            if prompt is None or before[-1] is ANSWER:
                 continue
-            prompts[before[-1]["role"]] = _added(prompt, rendered(template, *before) or "")
             last = _lead(template, prompt, [*before, ANSWER])
             within = _lead(template, prompt, [*before, ANSWER, USER])
             is_passing = within is not None and not within.strip()
@@ -53,7 +54,7 @@ class Openings:
 
     def is_prompt(self, before: str, role: str) -> bool:
         """Whether the text before a turn ends as a prompt does behind a message of `role`."""
-        return before.endswith(self._prompts(role))
+        return before.endswith(self._prompt(role))
 
     def without_lead(self, before: str) -> str:
         """The text before a turn's content without what the agent, or nobody, writes."""
@@ -71,14 +72,14 @@ class Openings:
         """How many characters of `turn` its prompt has already: `<think>`, where a prompt ends with it."""
         if self.is_prompt(before, role):
             return 0
-        cuts = [(one[:at], one[at:]) for one in self._prompts(role) for at in range(1, len(one))]
+        prompt = self._prompt(role)
+        cuts = ((prompt[:at], prompt[at:]) for at in range(1, len(prompt)))
         fits = (len(end) for begin, end in cuts if turn.startswith(end) and before.endswith(begin))
         return next(fits, 0)
 
-    def _prompts(self, role: str) -> tuple[str, ...]:
-        """The ends that a prompt may have behind a message of `role`: all, if that is unknown."""
-        known = self.prompts.get(role)
-        return tuple(self.prompts.values()) or ("",) if known is None else (known,)
+    def _prompt(self, role: str) -> str:
+        """What a prompt adds behind a message of `role`: as behind a user's, where that is unknown."""
+        return self.prompts.get(role, self.prompts.get("user", ""))
 
 
 def _added(prompt: str, without: str) -> str:

@@ -18,7 +18,7 @@ from lar.tokenizer.prompt_rows import RowsBehindPrompts
 from lar.tokenizer.spans import Rendering, Span, rendering
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten, unwritten
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Trajectory
 
 # A template that has left out the reasoning of so many turns of a form, each at the end of its prefix, never
 # writes it.
@@ -74,6 +74,7 @@ class _Search:
     def __init__(self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering) -> None:
         self._tokenizer = tokenizer
         self._trajectory = trajectory
+        self._whole = whole
         self._lacking = [whole.lacks(turn) for turn in range(len(whole.turns))]
         self._failed: Counter[tuple[bool, ...]] = Counter()  # turns, by their form
         self._places = [
@@ -99,7 +100,7 @@ class _Search:
 
     def _longest(self, turn: int, before: int) -> Rendering | None:
         """The longest prefix that ends with a turn below `before` and has what `turn` lacks."""
-        form = _form(self._trajectory.messages[self._places[turn]])
+        form = self._form(turn)
         if self._failed[form] >= _TRIED:
             return None
         found, low, high = self._prefix(turn), turn, before - 1
@@ -125,8 +126,9 @@ class _Search:
     def _holds(self, prefix: Rendering, turn: int) -> bool:
         return prefix.lacks(turn) < self._lacking[turn]
 
-
-def _form(turn: Message) -> tuple[bool, ...]:
-    """By what a template may tell whether to write a turn's reasoning, or the text beside its calls."""
-    calls = turn.get("tool_calls", ())
-    return bool(turn.get("reasoning_content")), bool(turn["content"]), bool(calls), len(calls) > 1
+    def _form(self, turn: int) -> tuple[bool, ...]:
+        """By what a template may tell whether to write what a turn lacks: its prompt, some text, or both."""
+        message, is_unprompted = self._whole.turns[turn], not self._whole.prompted[turn]
+        calls, content = message.get("tool_calls", ()), message["content"]
+        parts = message.get("reasoning_content"), content, "</think>" in content, calls, len(calls) > 1
+        return is_unprompted, self._lacking[turn] > is_unprompted, *map(bool, parts)

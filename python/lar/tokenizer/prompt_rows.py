@@ -63,7 +63,7 @@ class RowsBehindPrompts:
         return {
             turn: [Span(prompt, agent=False), Span(found.written[turn], agent=True)]
             for turn, prompt in prompts.items()
-            if prompt is not None and not found.is_behind(turn, prompt)
+            if prompt is not None and can_replace(found, turn, prompt)
         }
 
     def _prompt(self, turn: int) -> str | None:
@@ -79,3 +79,16 @@ class RowsBehindPrompts:
             return template.render(adjusted, tools, add_generation_prompt=True)
         except TemplateRefusalError:
             return None
+
+
+def can_replace(found: Rendering, turn: int, prompt: str) -> bool:
+    """Whether `prompt` is another text than that before a turn, which does not have a part of it itself.
+
+    White space is not compared, as Hermes' template adds some. Gemma 4's template writes the text beside a
+    call behind the call's result, so a turn there can begin with the end of its prompt.
+    """
+    before, written = found.before(turn), found.written[turn]
+    if before == prompt or "".join(before.split()) == "".join(prompt.split()):
+        return False
+    beginnings = (written[:length] for length in range(1, len(written) + 1))
+    return not any(prompt.endswith(text) and not before.endswith(text) for text in beginnings)

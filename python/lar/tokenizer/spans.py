@@ -49,11 +49,10 @@ class Rendering:
         text = self.text[slice(*border)] if border else ""
         return restorable(self.turns[turn], text, self.dialect) + (not self.prompted[turn])
 
-    def is_behind(self, turn: int, prompt: str) -> bool:
-        """Whether `prompt` is the text before a turn, but for white space, which Hermes' template adds."""
+    def before(self, turn: int) -> str:
+        """The text before one of the agent's turns."""
         border = self.borders[turn]
-        before = self.text[: border[0]] if border else ""
-        return before == prompt or "".join(before.split()) == "".join(prompt.split())
+        return self.text[: border[0]] if border else ""
 
     def spans(self, learned: Sequence[bool] | None = None) -> list[Span]:
         """The spans; turns that are not `learned` (None: those of weight 0) are the environment's."""
