@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from lar.tokenizer.prefixes import Prefixes, prefixes
 from lar.tokenizer.prompt_rows import can_replace
@@ -167,3 +168,18 @@ def test_a_turn_that_has_the_end_of_its_prompt_is_not_put_behind_it():
     assert not can_replace(found, 0, "thought, asked:I look. ")  # the text would be there twice
     assert can_replace(found, 0, "thought, asked:")
     assert not can_replace(found, 0, "asked: ")
+
+
+@given(st.text("ab", max_size=40), st.text("ab", max_size=40))
+def test_what_a_prompt_and_a_turn_share_is_found(prompt, turn):
+    _, dialect = speaker(PROMPTING["own thought"], [TOOL])
+    found = Rendering(f"-{turn}", [agent(turn)], [(1, 1 + len(turn))], [True], dialect)
+    is_shared = any(prompt.endswith(turn[:length]) for length in range(1, len(turn) + 1))
+    assert can_replace(found, 0, prompt) is not is_shared
+
+
+def test_a_long_turn_is_compared_in_time():
+    _, dialect = speaker(PROMPTING["own thought"], [TOOL])
+    turn = "I look again. " * 100_000
+    found = Rendering(f"asked:{turn}", [agent(turn)], [(6, 6 + len(turn))], [True], dialect)
+    assert can_replace(found, 0, f"thought, asked:{turn[:-1]}-")

@@ -4,7 +4,7 @@ gpt-oss' template drops reasoning and text beside calls as soon as an answer fol
 answer behind what its agent read. A prompt has this, and the turn's own text is that of any rendering.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from lar.tokenizer.chat_template import TemplateRefusalError
@@ -12,6 +12,9 @@ from lar.tokenizer.spans import Rendering, Span, speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import is_restorable
 from lar.trajectories.schema import Trajectory
+
+# Longer beginnings of a turn are looked for by their first characters: all of them would take quadratic time.
+_HEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +93,15 @@ def can_replace(found: Rendering, turn: int, prompt: str) -> bool:
     before, written = found.before(turn), found.written[turn]
     if before == prompt or "".join(before.split()) == "".join(prompt.split()):
         return False
-    beginnings = (written[:length] for length in range(1, len(written) + 1))
-    return not any(prompt.endswith(text) and not before.endswith(text) for text in beginnings)
+    return all(before.endswith(text) for text in _shared(prompt, written))
+
+
+def _shared(prompt: str, turn: str) -> Iterator[str]:
+    """Yield the beginnings of `turn` with which `prompt` ends."""
+    head = turn[:_HEAD]
+    yield from (turn[:length] for length in range(1, len(head)) if prompt.endswith(turn[:length]))
+    place = prompt.find(head, max(len(prompt) - len(turn), 0)) if head else -1
+    while place >= 0:
+        if prompt.endswith(turn[: len(prompt) - place]):
+            yield turn[: len(prompt) - place]
+        place = prompt.find(head, place + 1)
