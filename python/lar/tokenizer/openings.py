@@ -18,10 +18,10 @@ from lar.tokenizer.probes import ANSWER, USER, call, rendered, result
 class Openings:
     """The ends of a chat template's prompts, and what it writes before an answer.
 
-    prompts: what a generation prompt adds, by the role of the message before it. leads: what
-    the agent writes before its answer, longest first. passing: what the template writes before the last turn
-    and leaves out once the conversation goes on, longest first. are_plain: whether each answer stands
-    directly behind a prompt, as most templates have it.
+    prompts: what a generation prompt adds, by the role of the message before it. leads: what the agent writes
+    before its answer, longest first. passing: what the template writes before the last turn and leaves out
+    once the conversation goes on, longest first. are_plain: whether each answer stands directly behind a
+    prompt, as most templates have it.
     """
 
     prompts: dict[str, str]
