@@ -66,6 +66,13 @@ ONE_CALL = (
     "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
 )
 
+# Calls as Qwen2.5 and Qwen3 write them, and the end of a message.
+CALLS_AND_END = """{%- for call in m.tool_calls or [] %}
+        {{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
+        {{- (call.function.arguments | tojson) + '}\\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}"""
+
 # Qwen3: writes reasoning after the last question only, an empty block of it before the last turn, and takes
 # it from the content.
 LAST_THOUGHT = """{%- set ns = namespace(last=0) %}
@@ -82,14 +89,10 @@ LAST_THOUGHT = """{%- set ns = namespace(last=0) %}
         {{- '<think>\\n' + thought + '\\n</think>\\n\\n' }}
     {%- endif %}
     {{- content }}
-    {%- for call in m.tool_calls or [] %}
-        {{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
-        {{- (call.function.arguments | tojson) + '}\\n</tool_call>' }}
-    {%- endfor %}
-    {{- '<|im_end|>\\n' }}
+    %s
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
-"""
+""".replace("%s", CALLS_AND_END)
 
 # Qwen3.5 without thinking: the prompt has the empty block, arguments are written one by one, as Python does.
 NO_THOUGHT = """{%- for m in messages %}

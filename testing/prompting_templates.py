@@ -4,15 +4,12 @@ from lar.tokenizer.spans import speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message
 from testing.conversations import TOOL, tokenizer_with
+from testing.lossy_templates import CALLS_AND_END
 
 _MESSAGE = """{{- '<|im_start|>' + m.role + '\\n' }}
     {%- if m.role == 'assistant' %}%s{%- endif %}
     {{- m.content }}
-    {%- for call in m.tool_calls or [] %}
-        {{- '\\n<tool_call>\\n{"name": "' + call.function.name + '", "arguments": ' }}
-        {{- (call.function.arguments | tojson) + '}\\n</tool_call>' }}
-    {%- endfor %}
-    {{- '<|im_end|>\\n' }}
+    %s
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{{- '%s' }}{%- endif %}
 """
@@ -24,7 +21,10 @@ _BLOCK = "{{- '<think>\\n' + (m.reasoning_content or '') + '\\n</think>\\n\\n' }
 
 
 def _template(block: str, prompt: str) -> str:
-    return _LAST + _EACH + _MESSAGE.replace("%s", block, 1).replace("%s", prompt, 1)
+    message = _MESSAGE
+    for part in (block, CALLS_AND_END, prompt):
+        message = message.replace("%s", part, 1)
+    return _LAST + _EACH + message
 
 
 # Qwen3.5: a prompt begins a block of reasoning, which is written after the last question only.

@@ -57,8 +57,8 @@ def _print_size(found: "Estimate") -> None:
     corpus = found.whole.corpus
     if len(corpus) > corpus.num_trajectories:
         print_prose(
-            "These tokens count the text before a turn once more where the chat template drops the reasoning"
-            " before it (docs/training.md)."
+            "These tokens count the text before a turn once more where the chat template writes turns"
+            " otherwise when a conversation goes on, mostly without reasoning (docs/training.md)."
         )
     if found.is_sample:
         print_prose(

@@ -25,7 +25,10 @@ def check_token_tables(model: Any, latent: int) -> None:
     ]
     if not tables:
         return
-    handles = [module.register_forward_pre_hook(_in_range(name, model)) for name, module in tables]
+    handles = [
+        module.register_forward_pre_hook(_in_range(name, module.num_embeddings, model))
+        for name, module in tables
+    ]
     try:
         with evaluating(model):
             hidden_states(model, torch.tensor([[latent]], device=first.weight.device))
@@ -34,9 +37,9 @@ def check_token_tables(model: Any, latent: int) -> None:
             handle.remove()
 
 
-def _in_range(name: str, model: Any) -> Any:
-    def check(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        if int(arguments[0].max()) >= int(module.num_embeddings):  # type: ignore[arg-type]
+def _in_range(name: str, rows: int, model: Any) -> Any:
+    def check(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if int(arguments[0].max()) >= rows:
             raise TrainingError(
                 f"{type(model).__name__} has a further embedding by token ({name}), in which latents have no"
                 " row: it can be adapted or be a control, but not learn latents"

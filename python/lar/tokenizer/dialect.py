@@ -30,7 +30,6 @@ class Dialect:
     arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
     refusals: Refusals
     openings: Openings
-    lead: str  # white space before the agent's text that a generation prompt lacks
     turn_end: re.Pattern[str]  # the end of a turn, directly after the agent's text
     closing: str  # the text after the agent's text at the end of a conversation
     special_at_end: re.Pattern[str]  # a special token at the end of a text, and white space after it
@@ -45,14 +44,14 @@ class Dialect:
         added = tokenizer.backend.get_added_tokens_decoder().values()
         specials = _longest_first(token.content for token in added if token.special)
         eos_token = tokenizer.special_tokens.get("eos_token")
+        openings = Openings.of(template, {"name": NAME, "arguments": arguments})
         found = cls(
             writes_calls=as_text or _writes_call(template, _ARGUMENTS),
             writes_text=_writes_text(template, arguments),
             writes_results=_writes_result(template, arguments),
             arguments_as_text=as_text,
             refusals=Refusals.of(template, arguments),
-            openings=Openings.of(template, {"name": NAME, "arguments": arguments}),
-            lead=_lead(template),
+            openings=openings,
             turn_end=_turn_end(template, closing, specials, eos_token),
             closing=closing,
             special_at_end=re.compile(rf"(?P<token>{_any_of(specials)})\s*\Z"),
@@ -132,7 +131,7 @@ def _call_edges(template: ChatTemplate, dialect: Dialect, added: list[str]) -> C
     header, found, _ = _try(template, USER, ANSWER).partition(ANSWER["content"])
     text = _try(template, USER, call(dialect.call_to(NAME, KEY)))
     prompt = _try(template, USER, prompt=True)
-    starts = [header.removesuffix(dialect.lead) if found else "", prompt]
+    starts = [header.removesuffix(dialect.openings.space) if found else "", prompt]
     start = next((start for start in starts if start and text.startswith(start)), None)
     if start is None:
         return None
@@ -162,17 +161,6 @@ def _later_opener(template: ChatTemplate, dialect: Dialect, opener: str, added: 
 
 def _closing(template: ChatTemplate) -> str:
     return _try(template, USER, ANSWER).partition(ANSWER["content"])[2]
-
-
-def _lead(template: ChatTemplate) -> str:
-    """Return the white space between the end of a generation prompt and the agent's text.
-
-    The Llama 2 family prompts with `[/INST]` and writes `[/INST] text`, so the agent generates the space.
-    """
-    header, found, _ = _try(template, USER, ANSWER).partition(ANSWER["content"])
-    prompt = _try(template, USER, prompt=True)
-    lead = header.removeprefix(prompt)
-    return lead if found and prompt and header.startswith(prompt) and lead.isspace() else ""
 
 
 def _turn_end(

@@ -20,19 +20,21 @@ class Openings:
 
     prompts: what a generation prompt adds, by the role of the message before it. leads: what the agent writes
     before its answer, longest first. passing: what the template writes before the last turn and leaves out
-    once the conversation goes on, longest first. are_plain: whether each answer stands directly behind a
-    prompt, as most templates have it.
+    once the conversation goes on, longest first. space: white space before an answer that a prompt lacks. The
+    Llama 2 family prompts with `[/INST]` and writes `[/INST] text`, so the agent generates it. are_plain:
+    whether each answer stands directly behind a prompt, as most templates have it.
     """
 
     prompts: dict[str, str]
     leads: tuple[str, ...]
     passing: tuple[str, ...]
+    space: str
     are_plain: bool
 
     @classmethod
     def of(cls, template: ChatTemplate, function: dict[str, Any]) -> Self:
         """Find them by rendering small conversations; `function` is that of a call."""
-        prompts, leads, passing, are_plain = dict[str, str](), set[str](), set[str](), True
+        prompts, leads, passing, space, are_plain = dict[str, str](), set[str](), set[str](), "", True
         for before in ([USER], [USER, call(function), result()], [USER, ANSWER]):
             prompt = rendered(template, *before, prompt=True)
             if prompt is not None:
@@ -41,11 +43,13 @@ class Openings:
                 continue
             last = _lead(template, prompt, [*before, ANSWER])
             within = _lead(template, prompt, [*before, ANSWER, USER])
+            if before == [USER] and last and last.isspace():
+                space = last
             is_passing = within is not None and not within.strip()
             (passing if is_passing else leads).add(last or "")
             leads.add(within or "")
             are_plain &= all(lead is not None and not lead.strip() for lead in (last, within))
-        return cls(prompts, _written(leads - passing), _written(passing), are_plain)
+        return cls(prompts, _written(leads - passing), _written(passing), space, are_plain)
 
     @property
     def reach(self) -> int:
@@ -96,5 +100,5 @@ def _lead(template: ChatTemplate, prompt: str, messages: list[TemplateMessage]) 
 
 
 def _written(texts: set[str]) -> tuple[str, ...]:
-    """Those with more than white space, longest first: white space is a matter of `Dialect.lead`."""
+    """Those with more than white space, longest first: white space is a matter of `space`."""
     return tuple(sorted(filter(str.strip, texts), key=len, reverse=True))

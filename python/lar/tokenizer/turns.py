@@ -147,7 +147,7 @@ class Conversation:
         """Return the agent's text after the sentinel at `place`, and the texts that may be before it."""
         edges = self.dialect.call_edges
         if not is_call or edges is None:
-            return "", [self.dialect.lead, ""]
+            return "", [self.dialect.openings.space, ""]
         name = self.messages[place]["tool_calls"][0]["function"]["name"]
         return edges.closer, [opener + name + edges.middle for opener in edges.openers]
 
