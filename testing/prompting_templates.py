@@ -42,12 +42,22 @@ CLOSED_THOUGHT = _template("", "<think>\\n\\n</think>\\n\\n")
 # Modelled on none: reasoning is written in the last turn only, also while the agent calls tools.
 LAST_REASONING = _template(f"{{%- if loop.last and m.reasoning_content %}}{_BLOCK}{{%- endif %}}", "")
 
+# Mistral Nemo: the system's text stands in the last message, if that is a user's.
+_SYSTEM = "{%- if loop.last and m.role == 'user' %}{{- system }}{%- endif %}"
+MOVED_SYSTEM = (
+    "{%- set system = messages[0].content if messages[0].role == 'system' else '' %}\n"
+    + _template("", "")
+    .replace(_EACH, "{%- for m in messages if m.role != 'system' %}\n    ")
+    .replace("{{- m.content }}", _SYSTEM + "{{- m.content }}")
+)
+
 PROMPTING: dict[str, Tokenizer] = {
     "open thought": tokenizer_with(OPEN_THOUGHT),
     "own thought": tokenizer_with(OWN_THOUGHT),
     "no empty thought": tokenizer_with(NO_EMPTY_THOUGHT),
     "closed thought": tokenizer_with(CLOSED_THOUGHT),
     "last reasoning": tokenizer_with(LAST_REASONING),
+    "moved system": tokenizer_with(MOVED_SYSTEM),
 }
 
 

@@ -30,6 +30,8 @@ EXACT = {
     "own thought": PROMPTING["own thought"],
     "harmony": LOSSY["harmony"],
     "last reasoning": PROMPTING["last reasoning"],
+    "moved system": PROMPTING["moved system"],
+    "mistral": tokenizer_with(without_tags(TEMPLATES["mistral"])),
     "chatml": tokenizer_with(without_tags(TEMPLATES["chatml"])),
 }
 
@@ -106,6 +108,32 @@ def test_an_answer_is_learnt_behind_what_its_agent_read():
         assert not found.unwritten.losses
 
 
+def test_a_question_is_a_row_where_the_next_one_takes_the_tools_away():
+    """Mistral's templates put them before the last question."""
+    messages = [message for n in range(4) for message in (user(f"q{n}"), call(), result("r"), agent(f"a{n}"))]
+    found = found_in(EXACT["mistral"], messages)
+    assert [before for before, _ in turns_of(found)] == prompts_of(EXACT["mistral"], messages)
+    assert len(found.spans) == 4
+    without = prefixes(EXACT["mistral"], Trajectory("t", "task", messages))
+    assert len(without.spans) == 1
+
+
+def test_a_turn_is_learnt_behind_the_system_text_that_its_prompt_has():
+    """Mistral Nemo's template writes it at the end of a prompt only, so no rendering with answers has it."""
+    tokenizer = PROMPTING["moved system"]
+    messages = [{"role": "system", "content": "Be brief."}, user("a"), call(), result("r"), agent("1")]
+    found = found_in(tokenizer, messages)
+    assert [before for before, _ in turns_of(found)] == prompts_of(tokenizer, messages)
+    assert ["Be brief." in before for before, _ in turns_of(found)] == [True, False]
+    assert len(found_in(tokenizer, messages[1:]).spans) == 1
+
+
+def test_prompts_of_plain_templates_are_not_rendered(monkeypatch):
+    monkeypatch.setattr("lar.tokenizer.run_prompts.RunPrompts.of", None)
+    messages = [message for n in range(3) for message in (user(f"q{n}"), agent(f"a{n}"))]
+    assert len(found_in(EXACT["chatml"], messages).spans) == 1
+
+
 def test_white_space_alone_costs_no_rows():
     source = PROMPTING["own thought"].chat_template or ""
     spaced = source.replace("{{- m.content }}", "{{- m.content }}{%- if not loop.last %} {%- endif %}")
@@ -137,11 +165,11 @@ def test_turns_without_their_prompt_cost_no_rows(template):
 def test_templates_whose_prompts_end_otherwise_are_known():
     for name, source in TEMPLATES.items():
         if name != "bare":
-            assert prompts_are_plain(tokenizer_with(without_tags(source))), name
+            assert prompts_are_plain(tokenizer_with(without_tags(source))) == (name != "mistral"), name
     for name in ("harmony", "last thought"):
         assert not prompts_are_plain(LOSSY[name])
     for name, tokenizer in PROMPTING.items():
-        assert prompts_are_plain(tokenizer) == (name == "last reasoning")
+        assert prompts_are_plain(tokenizer) == (name == "last reasoning"), name
 
 
 def test_a_call_behind_an_answer_is_not_behind_a_prompt():

@@ -9,8 +9,8 @@ from typing import Any
 
 from lar.tokenizer.arguments import parsed_arguments, with_arguments
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage
-from lar.tokenizer.openings import Openings
-from lar.tokenizer.probes import ANSWER, KEY, NAME, USER, call, rendered, result
+from lar.tokenizer.openings import Openings, added
+from lar.tokenizer.probes import AGAIN, ANSWER, KEY, NAME, SYSTEM, TOOL, USER, call, rendered, result
 from lar.tokenizer.refusals import Refusals
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tools import CALL_EDGES, CallEdges, results_as_text, tools_as_text
@@ -28,6 +28,7 @@ class Dialect:
     writes_text: bool  # so does the content beside them, at least at the end of a conversation
     writes_results: bool  # messages of the role tool appear in the text
     arguments_as_text: bool  # a call's arguments may be the JSON text that the agent wrote
+    moves_text: bool  # what a prompt has before its end may stand elsewhere once the user speaks again
     refusals: Refusals
     openings: Openings
     turn_end: re.Pattern[str]  # the end of a turn, directly after the agent's text
@@ -50,6 +51,7 @@ class Dialect:
             writes_text=_writes_text(template, arguments),
             writes_results=_writes_result(template, arguments),
             arguments_as_text=as_text,
+            moves_text=_moves_text(template),
             refusals=Refusals.of(template, arguments),
             openings=openings,
             turn_end=_turn_end(template, closing, specials, eos_token),
@@ -120,6 +122,20 @@ def _writes_result(template: ChatTemplate, arguments: Any) -> bool:
 def _writes_text(template: ChatTemplate, arguments: Any) -> bool:
     turn = {**call({"name": NAME, "arguments": arguments}), "content": ANSWER["content"]}
     return ANSWER["content"] in _try(template, USER, turn)
+
+
+def _moves_text(template: ChatTemplate) -> bool:
+    """Whether the template moves tools or a system's text when the user speaks again, as Mistral's do."""
+    return any(_moves(template, [*lead, USER], tools) for lead in ([], [SYSTEM]) for tools in (None, [TOOL]))
+
+
+def _moves(template: ChatTemplate, messages: list[TemplateMessage], tools: list[Tool] | None) -> bool:
+    prompt = rendered(template, *messages, tools=tools, prompt=True)
+    later = rendered(template, *messages, ANSWER, AGAIN, tools=tools)
+    if prompt is None or later is None:
+        return False
+    header = added(prompt, rendered(template, *messages, tools=tools) or "")
+    return not later.startswith(prompt.removesuffix(header))
 
 
 def _call_edges(template: ChatTemplate, dialect: Dialect, added: list[str]) -> CallEdges | None:

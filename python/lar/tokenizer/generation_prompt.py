@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from lar.tokenizer.chat_template import ChatTemplate, TemplateMessage, TemplateRefusalError
-from lar.tokenizer.probes import ANSWER, NAME, SYSTEM, USER, call, rendered, result
+from lar.tokenizer.probes import AGAIN, ANSWER, NAME, SYSTEM, USER, call, rendered, result
 from lar.tokenizer.tokenizer import Tokenizer
 
 THINKING_SWITCH = "enable_thinking"
@@ -12,7 +12,6 @@ THINKING_SWITCH = "enable_thinking"
 
 # A private-use character, which no template writes: the text after it is the template's.
 _CONTENT = "\ue000"
-_AGAIN: TemplateMessage = {"role": "user", "content": "larprobeagain"}
 
 
 def generation_prompts(tokenizer: Tokenizer) -> list[str]:
@@ -62,7 +61,7 @@ def other_openings(tokenizer: Tokenizer) -> list[str]:
         for opening in (
             _opening(template, [], SYSTEM, [USER]),
             _opening(template, [], USER),
-            _opening(template, [USER, ANSWER], _AGAIN),
+            _opening(template, [USER, ANSWER], AGAIN),
             *(_opening(template, [USER, made], result()) for made in calls),
         )
     ]

@@ -38,7 +38,7 @@ class Openings:
         for before in ([USER], [USER, call(function), result()], [USER, ANSWER]):
             prompt = rendered(template, *before, prompt=True)
             if prompt is not None:
-                prompts[before[-1]["role"]] = _added(prompt, rendered(template, *before) or "")
+                prompts[before[-1]["role"]] = added(prompt, rendered(template, *before) or "")
             if prompt is None or before[-1] is ANSWER:
                 continue
             last = _lead(template, prompt, [*before, ANSWER])
@@ -86,7 +86,7 @@ class Openings:
         return self.prompts.get(role, self.prompts.get("user", ""))
 
 
-def _added(prompt: str, without: str) -> str:
+def added(prompt: str, without: str) -> str:
     """What `prompt` has more than the conversation without a generation prompt, from where they differ."""
     same = takewhile(lambda pair: pair[0] == pair[1], zip(prompt, without, strict=False))
     return prompt[sum(1 for _ in same) :]

@@ -5,8 +5,9 @@ the conversation goes on: Qwen3's when the user speaks again, others after each 
 a turn from the rendered run would learn not to reason. So the turn is learnt from a prefix of the run that
 still has its reasoning, and so are the turns after it that were written while it was there.
 
-The same is done for a turn that is not behind the end of its prompt in the rendered run: where a prompt ends
-with `<think>` and the template leaves this out later (Qwen3.5).
+The same is done for a turn that is not behind its prompt in the rendered run: where a prompt ends with
+`<think>` and the template leaves this out later (Qwen3.5), or has the tools before the last question
+(Mistral).
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from lar.errors import TokenizerError
 from lar.tokenizer.prompt_rows import RowsBehindPrompts
+from lar.tokenizer.run_prompts import RunPrompts
 from lar.tokenizer.spans import Rendering, Span, rendering
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import Unwritten, unwritten
@@ -45,41 +47,40 @@ def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
     Raises:
         TokenizerError: the template refuses the run, or it does not show which text is the agent's.
     """
-    whole = rendering(tokenizer, trajectory)
-    own = [turn.get("weight") != 0 for turn in whole.turns]
-    learned, written, prompted = list(own), whole.written, list(whole.prompted)
+    whole, prompts = rendering(tokenizer, trajectory), RunPrompts(tokenizer, trajectory)
+    learned, written = [turn.get("weight") != 0 for turn in whole.turns], whole.written
     found: list[tuple[Rendering, list[bool]]] = []
     restored: set[int] = set()
-    for prefix, group in _Search(tokenizer, trajectory, whole).restoring():
+    for prefix, group in _Search(tokenizer, trajectory, whole, prompts).restoring():
         here = [turn in group and is_learned for turn, is_learned in enumerate(learned[: group.stop])]
         if any(here):
             found.append((prefix, here))
         restored.update(turn for turn in group if prefix.lacks(turn) < whole.lacks(turn))
         written[group.start : group.stop] = prefix.written[group.start :]
-        prompted[group.start : group.stop] = prefix.prompted[group.start :]
         learned[group.start : group.stop] = [False] * len(group)
     found.reverse()
     if any(learned) or not found:
         found.append((whole, learned))
-    behind = RowsBehindPrompts(tokenizer, trajectory, restored)
-    spans = [row for one, here in found for row in behind.of(one, here)]
-    pairs = enumerate(zip(own, prompted, strict=True), start=1)
-    unprompted = [number for number, (is_own, is_prompted) in pairs if is_own and not is_prompted]
-    return Prefixes(spans, unwritten(trajectory.id, whole.turns, written, whole.dialect), unprompted)
+    behind = [RowsBehindPrompts(prompts, restored).of(one, here) for one, here in found]
+    return Prefixes(
+        spans=[row for rows, _ in behind for row in rows],
+        unwritten=unwritten(trajectory.id, whole.turns, written, whole.dialect),
+        unprompted=sorted(turn + 1 for _, turns in behind for turn in turns),
+    )
 
 
 class _Search:
     """The prefixes of a run that hold what the rendered run lacks (see `Rendering.lacks`)."""
 
-    def __init__(self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering, prompts: RunPrompts
+    ) -> None:
         self._tokenizer = tokenizer
         self._trajectory = trajectory
         self._whole = whole
-        self._lacking = [whole.lacks(turn) for turn in range(len(whole.turns))]
+        self._prompts = prompts
+        self._lacking = [self._lacks(whole, turn) for turn in range(len(whole.turns))]
         self._failed: Counter[tuple[bool, ...]] = Counter()  # turns, by their form
-        self._places = [
-            place for place, message in enumerate(trajectory.messages) if message["role"] == "assistant"
-        ]
 
     def restoring(self) -> Iterator[tuple[Rendering, range]]:
         """Yield, the longest first, prefixes and the turns that are to be learnt from each.
@@ -87,7 +88,7 @@ class _Search:
         The turns of one are neighbours, up to its last, and no two prefixes share one.
         """
         wanted = [turn for turn, characters in enumerate(self._lacking) if characters]
-        before = len(self._places)  # the turns from here on have their prefix
+        before = len(self._lacking)  # the turns from here on have their prefix
         while wanted:
             first = last = wanted.pop()
             found = self._longest(last, before)
@@ -119,16 +120,21 @@ class _Search:
     def _prefix(self, turn: int) -> Rendering | None:
         """The prefix that ends with a turn; None where the template refuses it."""
         try:
-            return rendering(self._tokenizer, self._trajectory, self._places[turn] + 1)
+            return rendering(self._tokenizer, self._trajectory, self._prompts.places[turn] + 1)
         except TokenizerError:
             return None
 
     def _holds(self, prefix: Rendering, turn: int) -> bool:
-        return prefix.lacks(turn) < self._lacking[turn]
+        return self._lacks(prefix, turn) < self._lacking[turn]
+
+    def _lacks(self, found: Rendering, turn: int) -> int:
+        """The characters that a turn lacks, as `Rendering.lacks` counts; one more if its prompt is moved."""
+        return found.lacks(turn) + self._prompts.is_moved(found, turn)
 
     def _form(self, turn: int) -> tuple[bool, ...]:
         """By what a template may tell whether to write what a turn lacks: its prompt, some text, or both."""
         message, is_unprompted = self._whole.turns[turn], not self._whole.prompted[turn]
         calls, content = message.get("tool_calls", ()), message["content"]
         parts = message.get("reasoning_content"), content, "</think>" in content, calls, len(calls) > 1
-        return is_unprompted, self._lacking[turn] > is_unprompted, *map(bool, parts)
+        is_first = self._prompts.firsts[turn] == turn  # Mistral Nemo writes the system's text before it only
+        return is_unprompted, is_first, self._lacking[turn] > is_unprompted, *map(bool, parts)

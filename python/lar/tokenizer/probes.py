@@ -13,6 +13,7 @@ KEY = f"{PROBE}key"
 CALL_ID = "larprobe0"  # Mistral's templates require nine letters or digits
 SYSTEM: TemplateMessage = {"role": "system", "content": f"{PROBE}system"}
 USER: TemplateMessage = {"role": "user", "content": f"{PROBE}question"}
+AGAIN: TemplateMessage = {"role": "user", "content": f"{PROBE}again"}
 ANSWER: TemplateMessage = {"role": "assistant", "content": f"{PROBE}answer"}
 TOOL: Tool = {
     "type": "function",

@@ -184,9 +184,10 @@ def end_of_turn(tokenizer: Tokenizer, tools: object = None) -> str | None:
 
 
 def prompts_are_plain(tokenizer: Tokenizer) -> bool:
-    """Whether the chat template, or both of two, put each answer directly behind the end of a prompt."""
+    """Whether the chat template, or both of two, put each answer directly behind its prompt."""
     sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
-    return all(speaker(tokenizer, tools)[1].openings.are_plain for tools in sources)
+    dialects = [speaker(tokenizer, tools)[1] for tools in sources]
+    return all(dialect.openings.are_plain and not dialect.moves_text for dialect in dialects)
 
 
 def writes_ends(tokenizer: Tokenizer) -> bool:
