@@ -51,6 +51,27 @@ def corpus(tmp_path_factory) -> Corpus:
     return Corpus.build(runs(), QWEN3, path, shard_tokens=2000)
 
 
+def half_silent() -> list[Trajectory]:
+    """The same runs with reasoning for every other question only: later rows have turns from before."""
+    chosen = runs()
+    for number, trajectory in enumerate(chosen):
+        for place, message in enumerate(trajectory.messages):
+            if (place // 4 + number) % 2:
+                message.pop("reasoning_content", None)
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def unordered(tmp_path_factory) -> Corpus:
+    path = tmp_path_factory.mktemp("unordered") / "corpus"
+    return Corpus.build(half_silent(), QWEN3, path, shard_tokens=2000)
+
+
+@pytest.fixture(params=["corpus", "unordered"])
+def either(request) -> Corpus:
+    return request.getfixturevalue(request.param)
+
+
 def test_a_run_is_a_row_for_each_question_and_counts_once(corpus):
     rows = list(corpus)
     for trajectory, (_, group) in zip(runs(), groupby(rows, key=lambda row: row.id), strict=True):
@@ -94,13 +115,25 @@ def test_a_report_numbers_the_turns_of_a_run_and_shows_it_whole(corpus):
     assert shown.all_turns == sum(message["role"] == "assistant" for message in asked_for.messages)
 
 
-def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(corpus):
-    vocabulary = mine(corpus, 16, min_support=2, prompt_weight=0.5)
-    found = usage(corpus, vocabulary)
-    total = evaluate(corpus, vocabulary).total
+def test_a_report_numbers_turns_as_the_agent_wrote_them(unordered):
+    said = {run.id: [one for one in run.messages if one["role"] == "assistant"] for run in half_silent()}
+    found = 0
+    for shard in unordered.shards():
+        turns = Turns.of(shard, unordered.tokenizer)
+        for start, end, row, number in zip(turns.starts, turns.ends, turns.rows, turns.numbers, strict=True):
+            text = said[shard.ids[row]][number - 1]["content"]
+            assert text in unordered.tokenizer.decode(shard.tokens[start:end])
+            found += 1
+    assert found == sum(map(len, said.values()))
+
+
+def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(either):
+    vocabulary = mine(either, 16, min_support=2, prompt_weight=0.5)
+    found = usage(either, vocabulary)
+    total = evaluate(either, vocabulary).total
     for tokens, read in ((found.base, total.context_base_tokens), (found.units, total.context_units)):
         assert tokens.generated + tokens.prompt == read
-    measured = measure({"here": corpus}, vocabulary, silent, frozenset(corpus.tasks))
+    measured = measure({"here": either}, vocabulary, silent, frozenset(either.tasks))
     (prompt,) = measured.prompt.values()
     assert (prompt.number, prompt.base, prompt.units) == (40, found.base.prompt, found.units.prompt)
     saved = sum(use.prompt_uses * (len(use.latent) - 1) for use in measured.latents)
@@ -114,9 +147,9 @@ def test_evaluation_and_report_read_each_text_as_often_as_the_estimate(corpus):
 
 
 @pytest.mark.parametrize("gates", ["none", "engines"])
-def test_mining_weighs_a_prompt_as_often_as_evaluation_reads_it(corpus, gates):
-    vocabulary = mine(corpus, 16, prompt_weight=0.5, gates=gates)
-    total = evaluate(corpus, vocabulary).total
+def test_mining_weighs_a_prompt_as_often_as_evaluation_reads_it(either, gates):
+    vocabulary = mine(either, 16, prompt_weight=0.5, gates=gates)
+    total = evaluate(either, vocabulary).total
     assert vocabulary.mining["prompt_tokens"] == total.prompt_base_tokens
     saved = sum(latent.prompt_saving for latent in vocabulary)  # by the parse of tokens, not of text
     assert saved / total.prompt_base_tokens == pytest.approx(total.prompt_reduction, abs=0.01)

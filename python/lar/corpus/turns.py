@@ -1,5 +1,7 @@
 """The turns of an agent: what it writes in one go, between two texts that it reads; what it reads again."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,9 +48,14 @@ def newly_read(
     """Which of n ids the agent only reads, each counted in the first row that has it; bool (n).
 
     action: (n), what it writes in these rows. The other arguments are those of `read_before`. In a later row
-    of a run the agent also reads what it wrote in an earlier one.
+    of a run the agent also reads what it wrote in an earlier one. A turn that is learnt in a later row is in
+    earlier ones, too; the agent wrote it, so it is not read there.
     """
-    return ~action & ~read_before(ids, offsets, continues)
+    written_later = np.zeros(len(ids), np.bool_)
+    for before, begin, length in reversed(list(_repeated(ids, offsets, continues))):
+        own = slice(begin, begin + length)
+        written_later[before : before + length] = action[own] | written_later[own]
+    return ~action & ~read_before(ids, offsets, continues) & ~written_later
 
 
 def read_before(
@@ -57,12 +64,39 @@ def read_before(
     """Which of n ids are read already in the row before of the same run, which begins alike; bool (n).
 
     ids: (n), tokens or units; row i of m is ids[offsets[i] : offsets[i + 1]]. continues: (m), see `Row`. A
-    prefix cache has these ids, and the agent wrote none of them in this row.
+    prefix cache has these ids. The agent may write some of them in this row: turns that the row before has
+    as text of the conversation.
     """
     found = np.zeros(len(ids), np.bool_)
+    for _, begin, length in _repeated(ids, offsets, continues):
+        found[begin : begin + length] = True
+    return found
+
+
+def first_places(
+    places: NDArray[np.int64],
+    ids: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    continues: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Where each of k places, in ascending order, is in the first row of its run that has it; int64 (k).
+
+    The other arguments are those of `read_before`. These places are in the order in which a run was written.
+    The rows are not: a later one may have a turn from before the turns of an earlier one.
+    """
+    found = places.copy()
+    for before, begin, length in reversed(list(_repeated(ids, offsets, continues))):
+        moved = (found >= begin) & (found < begin + length)
+        found[moved] += before - begin
+    return found
+
+
+def _repeated(
+    ids: NDArray[np.uint32], offsets: NDArray[np.int64], continues: NDArray[np.bool_]
+) -> Iterator[tuple[int, int, int]]:
+    """Yield where the row before begins, where a row that continues it does, and how many ids they share."""
     for row in np.flatnonzero(continues).tolist():
         before, begin, end = offsets[row - 1 : row + 2].tolist()
         length = min(begin - before, end - begin)
         differ = ids[before : before + length] != ids[begin : begin + length]
-        found[begin : begin + (int(differ.argmax()) if differ.any() else length)] = True
-    return found
+        yield before, begin, int(differ.argmax()) if differ.any() else length

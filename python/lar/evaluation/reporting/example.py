@@ -99,14 +99,16 @@ def _example(one: Shard, vocabulary: LatentVocabulary) -> Example:
     form = vocabulary.reparameterize(one.tokens, one.action, one.offsets)
     bounds = np.searchsorted(form.starts, np.stack([turns.starts, turns.ends]))
     shown: list[ExampleTurn] = []
-    for number in range(len(turns.starts)):
-        if shown and _tokens(turns, number + 1) > MOST_TOKENS:
+    tokens = 0
+    for number, turn in enumerate(turns.numbers.argsort().tolist(), start=1):
+        tokens += int(turns.ends[turn] - turns.starts[turn])
+        if shown and tokens > MOST_TOKENS:
             break
         units = [
             _unit(one, form.units[place], form.starts[place : place + 2].tolist(), vocabulary)
-            for place in range(int(bounds[0, number]), int(bounds[1, number]))
+            for place in range(int(bounds[0, turn]), int(bounds[1, turn]))
         ]
-        shown.append(ExampleTurn(number + 1, turns.tools[number], units))
+        shown.append(ExampleTurn(number, turns.tools[turn], units))
     return Example(
         one.ids[0],
         one.tasks[0],
@@ -115,11 +117,6 @@ def _example(one: Shard, vocabulary: LatentVocabulary) -> Example:
         all_turns=len(turns.starts),
         scored=_is_scored(one, 0, len(one.ids)),
     )
-
-
-def _tokens(turns: Turns, number: int) -> int:
-    """The base tokens of the first turns."""
-    return int((turns.ends - turns.starts)[:number].sum())
 
 
 def _unit(shard: Shard, unit: np.uint32, bounds: list[int], vocabulary: LatentVocabulary) -> Unit:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.corpus import Shard
+from lar.corpus.turns import first_places
 from lar.tokenizer.spans import speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.tools import CALL_EDGES
@@ -38,8 +39,7 @@ class Turns:
         """The turns of a shard."""
         starts, ends = _borders(shard.action, shard.offsets)
         rows = np.searchsorted(shard.offsets, starts, side="right") - 1
-        runs = shard.runs[rows]
-        numbers = np.arange(len(starts)) - np.searchsorted(runs, runs) + 1
+        numbers = _numbers(shard, starts, shard.runs[rows])
         pattern = _calls(tokenizer)
         parts = [shard.tokens[start:end].tolist() for start, end in zip(starts, ends, strict=True)]
         texts = tokenizer.backend.decode_batch(parts, skip_special_tokens=False)
@@ -48,6 +48,14 @@ class Turns:
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The turn in which each position of the agent's text lies; int64, as long as `positions`."""
         return np.searchsorted(self.starts, positions, side="right") - 1
+
+
+def _numbers(shard: Shard, starts: NDArray[np.int64], runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of each turn in its run, in the order in which the agent wrote them; int64 (t)."""
+    written = first_places(starts, shard.tokens, shard.offsets, shard.continues).argsort()
+    numbers = np.empty_like(written)
+    numbers[written] = np.arange(len(starts)) - np.searchsorted(runs, runs) + 1
+    return numbers
 
 
 def _borders(
