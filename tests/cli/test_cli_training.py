@@ -79,6 +79,32 @@ def test_bits_per_byte_of_tasks_without_an_agent_are_refused_in_one_line(run, fo
     assert first == second
 
 
+def test_bits_are_of_the_tasks_whose_units_are_counted(run, folders, tokenizer, monkeypatch):
+    """Of each corpus those that it holds out itself: others are held out of another one."""
+    for name, seed in (("one", 0), ("two", 1)):
+        logs = toy.trajectories(20, first=100)
+        Corpus.build(logs, tokenizer, folders / name, hold_out=0.3, split_seed=seed)
+    read = []
+
+    def bits(corpora, *_):
+        read.extend(corpora)
+        return 1.0
+
+    monkeypatch.setattr("lar.cli.evaluate._bits_of_arm", bits)
+    given = (folders / "one", folders / "two", folders / "vocabulary", "--model", folders / "model")
+    code, out, err = run("evaluate", *given, "--json")
+    assert code == 0, err
+    counted = json.loads(out)["per_corpus"]
+    assert [one.num_action_tokens for one in read] == [counted[name]["base_tokens"] for name in counted]
+
+
+@pytest.mark.parametrize("option", [("--max-length", "64"), ("--device", "cpu")])
+def test_options_of_models_need_one(run, folders, option):
+    code, _, err = run("evaluate", folders / "corpus", folders / "vocabulary", *option)
+    assert code == 2
+    assert err == "lar: error: --max-length and --device are for bits per byte: they need --model\n"
+
+
 def test_from_an_earlier_student(run, folders, vocabulary):
     common = ["distill", folders / "corpus", "--model", folders / "model", *STEPS]
     common += ["--vocabulary", folders / "vocabulary"]

@@ -69,6 +69,8 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
+    if folders["model"] is None and (max_length is not None or device is not None):
+        raise OptionError("--max-length and --device are for bits per byte: they need --model")
     from lar.cli.arms import check_arms, reads_base_tokens, trained_length
     from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
@@ -87,7 +89,8 @@ def command(
     corpora = open_corpora(inputs, loaded.tokenizer, report, fields)
     with cluster_at(ray_address) as cluster, progress_bar("evaluating", unit="tokens") as progress:
         result = evaluate(corpora, loaded, backend=cluster, progress=progress)
-    measured = {name: corpus.select(result.measures) for name, corpus in corpora.items()}
+    # Another corpus may hold out what this one learns from.
+    measured = {name: (one.held_out or one).select(result.measures) for name, one in corpora.items()}
     if not result.in_sample:
         _check_unseen(measured, folders)
     on = {"dtype": dtype, "device": device}

@@ -79,7 +79,7 @@ def first_places(
     offsets: NDArray[np.int64],
     continues: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Where each of k places, in ascending order, is in the first row of its run that has it; int64 (k).
+    """Where each of k places is in the first row of its run that has what lies there; int64 (k).
 
     The other arguments are those of `read_before`. These places are in the order in which a run was written.
     The rows are not: a later one may have a turn from before the turns of an earlier one.
