@@ -106,6 +106,20 @@ def test_few_logs_are_too_few_for_drift(tokenizer, vocabulary):
     assert result.drift == []
 
 
+@pytest.mark.parametrize("spoken", [0, 1])
+def test_tasks_in_which_the_agent_writes_nothing_show_no_drift(tokenizer, vocabulary, caplog, spoken):
+    """However many they are: one run without what all sixty had is chance one time in 61."""
+    runs = toy.trajectories(60, first=500)
+    silent = [replace(run, messages=run.messages[:1]) for run in runs[spoken:]]
+    found = [one.messages[1:2] for one in runs[:spoken]]  # what it looks up, and no answer
+    opened = [replace(run, messages=[run.messages[0], *turn]) for run, turn in zip(runs, found, strict=False)]
+    result = evaluate(Corpus.build([*opened, *silent], tokenizer), vocabulary)
+    assert any("temperature" in one.latent.text for one in result.unused)
+    assert result.drift == []
+    assert ("hold no text of an agent" in caplog.text) is (spoken == 0)
+    assert "far below" not in caplog.text
+
+
 def test_mined_tasks_report_no_unused_latents(corpus, vocabulary):
     part = corpus.select(lambda task: task in sorted(corpus.tasks)[:2])
     result = evaluate(part, vocabulary)

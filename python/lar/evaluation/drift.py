@@ -63,8 +63,8 @@ def unused_latents(
     """The latents that mining used and `used`, bool (K), has not; those that would save most are first.
 
     `used`, `occurring` and the number of `base_tokens` are of the agent's text in the measured tasks, or of
-    all text where `counts_prompts`. The list is empty where the vocabulary has no record of how much text it
-    was mined on.
+    all text where `counts_prompts`. `tasks` is the number of tasks that have such text. The list is empty
+    where the vocabulary has no record of how much text it was mined on.
 
     A latent has drifted if its segment is in none of the measured tasks (not even where another latent
     covers it), and `chance_of_absence` is at most `FALSE_ALARM` divided by the number of latents that mining

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -207,15 +207,17 @@ def evaluate(
     corpora = {name: one.held_out or one for name, one in corpora.items()}
     result = _unmeasured(corpora, vocabulary)
     selections = {name: one.select(result.measures) for name, one in corpora.items()}
-    used, used_anywhere = _measure_all(result, selections, vocabulary, backend, progress)
+    used, used_anywhere, spoken = _measure_all(result, selections, vocabulary, backend, progress)
     if not result.in_sample:
         whole = counts_prompts(vocabulary)
         base_tokens = result.total.context_base_tokens if whole else result.total.base_tokens
         found = used_anywhere if whole else used
+        # Without a word of the agent, a task is no evidence of what it no longer says.
+        tasks = len(result.tasks if whole else spoken)
         occurring = partial(
             occurring_in, corpora=selections.values(), backend=backend or OneMachine(), prompts=whole
         )
-        result.unused = unused_latents(vocabulary, found, base_tokens, len(result.tasks), occurring)
+        result.unused = unused_latents(vocabulary, found, base_tokens, tasks, occurring)
     _warn_of(result, of_mined_logs)
     return result
 
@@ -239,16 +241,22 @@ def _measure_all(
     vocabulary: LatentVocabulary,
     backend: Backend | None,
     progress: Progress,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Add the counts to `result`; which of k latents the agent uses, and which anyone; bool (k) each."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], set[str]]:
+    """Add the counts to `result`.
+
+    Returns which of k latents the agent uses, and which anyone, bool (k) each, and the tasks in which the
+    agent writes.
+    """
     tokens = sum(one.num_tokens for one in selections.values())
     if tokens == 0:
         raise CorpusError("nothing to evaluate: the corpora have no tokens")
     used, used_anywhere = np.zeros((2, vocabulary.size), dtype=np.bool_)
+    spoken = set[str]()
     measure = _Measure(vocabulary)
     for name, one in selections.items():
         result.per_corpus[name] = Counts()
-        for counts, latents, of_agent, lossless in map_shards(measure, one, backend):
+        for counts, latents, of_agent, tasks, lossless in map_shards(measure, one, backend):
+            spoken |= tasks
             used[latents[of_agent]] = True
             used_anywhere[latents] = True
             result.per_corpus[name] += counts
@@ -257,7 +265,7 @@ def _measure_all(
             progress(result.total.context_base_tokens, tokens)
     progress(tokens, tokens)  # with what rows of one run have in common
     result.latents_used = int(used.sum())
-    return used, used_anywhere
+    return used, used_anywhere, spoken
 
 
 def _has_mined_side(corpus: Corpus, vocabulary: LatentVocabulary) -> bool:
@@ -271,7 +279,9 @@ def _warn_of(result: Evaluation, of_mined_logs: bool) -> None:
     `of_mined_logs`: the measured tasks were held out of the logs that were mined, so these are of one kind.
     """
     own, found = result.mined_reduction, result.total.reduction
-    if result.in_sample:
+    if not result.total.base_tokens:
+        logger.warning("the measured tasks hold no text of an agent")
+    elif result.in_sample:
         logger.warning("every task was seen in mining: the figures do not hold for new ones (hold tasks out)")
     elif own is not None and found < FAR * own:
         cause = OTHER_LOGS if result.drift or not of_mined_logs else FEW_LOGS
@@ -311,8 +321,12 @@ class _Measure:
     def __reduce__(self) -> tuple[type["_Measure"], tuple[LatentVocabulary]]:
         return _Measure, (self._vocabulary,)
 
-    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], NDArray[np.bool_], bool]:
-        """The counts, the n latents used, whether by the agent (bool (n)), and if all text came back."""
+    def __call__(self, shard: Shard) -> tuple[Counts, NDArray[np.uint32], NDArray[np.bool_], set[str], bool]:
+        """Measure a shard.
+
+        Returns the counts, the n latents used, whether by the agent (bool (n)), the tasks in which it writes,
+        and if all text came back.
+        """
         vocabulary = self._vocabulary
         form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
         latents = np.unique(form.units[form.units >= vocabulary.base_size])
@@ -329,7 +343,9 @@ class _Measure:
             context_units=len(form.units) - int(again_units),
             text_level=self._comparison.of(shard, form),
         )
-        return counts, latents - vocabulary.base_size, of_agent, _is_lossless(vocabulary, shard, form)
+        spoken = set(compress(shard.tasks, np.diff(shard.action_offsets).tolist()))
+        lossless = _is_lossless(vocabulary, shard, form)
+        return counts, latents - vocabulary.base_size, of_agent, spoken, lossless
 
 
 def _is_lossless(vocabulary: LatentVocabulary, shard: Shard, form: Reparameterized) -> bool:
