@@ -573,6 +573,14 @@ def test_a_large_corpus_is_sampled_and_the_page_states_it(written, corpus, vocab
     assert f"of {corpus.num_tokens:,} tokens" in text
 
 
+def test_a_sample_of_few_tasks_has_some_that_are_held_out(written, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("lar.corpus.task_sample.FEWEST", 1)
+    whole = Corpus.build(toy.trajectories(40), tokenizer, tmp_path / "split", hold_out=0.1)
+    assert not sampled(whole, 1).tasks & whole.held_out.tasks
+    text = written(whole, vocabulary=lar.mine(whole, size=8), most_tokens=1)[1]
+    assert "measured on 1 tasks that were not mined" in text
+
+
 @pytest.mark.parametrize(("share", "number"), [(0.0, 10), (1.0, 100), (0.5, 7), (0.9, 100)])
 def test_the_interval_of_success_holds_the_share_and_lies_in_0_to_1(share, number):
     low, high = wilson(share, number)

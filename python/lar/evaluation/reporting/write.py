@@ -11,7 +11,7 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen
-from lar.corpus.selection import HOLD_OUT
+from lar.corpus.selection import HOLD_OUT, Among
 from lar.corpus.task_sample import sampled
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.reduction import check_same_tokenizer, corpora_of
@@ -87,7 +87,7 @@ def report(
     given = corpora_of(corpora, CALL)
     if vocabulary is not None:
         vocabulary = opened(LatentVocabulary, vocabulary, CALL)
-    chosen = {name: _sampled(corpus, most_tokens) for name, corpus in given.items()}
+    chosen = {name: _sampled_with_held_out(corpus, most_tokens) for name, corpus in given.items()}
     if not sum(corpus.num_action_tokens for corpus in chosen.values()):
         raise CorpusError("nothing to report: the corpora hold no text of an agent")
     is_mined = vocabulary is None
@@ -127,6 +127,18 @@ def _sampled(corpus: Corpus, most_tokens: int) -> Corpus:
     """A sample of whole tasks; the corpus itself where its few tasks are all too large for one."""
     part = sampled(corpus, most_tokens)
     return part if part.num_action_tokens else corpus
+
+
+def _sampled_with_held_out(corpus: Corpus, most_tokens: int) -> Corpus:
+    """A sample of whole tasks, with some that are held out also where the first tasks have none.
+
+    Savings are measured on these: without them, they would be those of tasks that were mined.
+    """
+    part, held = _sampled(corpus, most_tokens), corpus.held_out
+    if held is None or not held.num_tokens or part.tasks & held.tasks:
+        return part
+    more = sampled(held, round(most_tokens * held.num_tokens / corpus.num_tokens))
+    return corpus.select(Among(frozenset(part.tasks | more.tasks), is_among=True))
 
 
 def _mined(
