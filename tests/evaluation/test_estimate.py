@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import lar
 from lar.cli.estimate import command
+from lar.cli.estimate_text import _print_more
 from lar.corpus import Corpus
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.estimate import ENOUGH, FOLDS, Estimate, Point, _splits, estimate
@@ -150,6 +151,14 @@ def test_more_latents_save_more_and_the_knee_is_the_smallest_that_is_enough(corp
     assert found.knee.size == min(enough)
 
 
+def test_a_split_without_text_of_the_agent_is_not_in_the_range():
+    """It saves nothing, and shows nothing of what latents save."""
+    silent, spoken = Usage(runs=1), Usage(runs=1, turns=1, base=Tokens(100), units=Tokens(40))
+    base, turn = spoken, TurnLength(100, 40, 1)
+    for splits, found in (((silent, spoken), (0.6,)), ((spoken, spoken), (0.6, 0.6)), ((silent,), (0.0,))):
+        assert Point(8, None, splits, 1.0, base, 8, turn).reductions == pytest.approx(found)
+
+
 @given(st.lists(st.tuples(st.integers(0, 300), st.floats(0, 1)), min_size=1), st.floats(0, 0.2))
 def test_the_knee_is_a_point_of_the_curve_whatever_is_saved(rows, weight):
     base, turn = Usage(runs=1, turns=4, base=Tokens(100)), TurnLength(100, 100, 4)
@@ -243,10 +252,27 @@ def test_equal_gates_are_mined_once_in_the_order_of_the_first(corpus):
     assert seen[-1] == (6, 6)
 
 
+@pytest.mark.parametrize(("gate", "minings"), [(None, 2 + 2), ("p60", 2 + 1)])
+def test_the_progress_ends_with_the_last_mining(corpus, gate, minings):
+    seen = []
+    estimate(corpus, sizes=[4], splits=1, entropy_gates=[gate], progress=lambda *each: seen.append(each))
+    assert seen == [(done, minings) for done in range(1, minings + 1)]
+
+
 def test_a_large_corpus_is_sampled_by_whole_tasks(corpus):
     found = estimate(corpus, sizes=[2], splits=1, most_tokens=corpus.num_tokens // 2)
     assert 0.2 < found.tokens / corpus.num_tokens < 0.8
     assert found.tokens_in_all == corpus.num_tokens
+
+
+def test_more_is_expected_of_all_logs_where_half_as_many_tasks_save_less(corpus, capsys):
+    found = estimate(corpus, sizes=[4], splits=1, most_tokens=corpus.num_tokens // 2)
+    [beside] = found.half.beside
+    for added, is_less in ((-5, False), (0, False), (5, True)):
+        units = replace(beside.units, generated=beside.units.generated + added)
+        half = replace(found.half, splits=(replace(beside, units=units),))
+        _print_more(replace(found, half=half))
+        assert ("So expect more of all logs" in " ".join(capsys.readouterr().out.split())) is is_less
 
 
 def test_too_few_tasks_are_refused(corpus):

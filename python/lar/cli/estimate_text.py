@@ -152,7 +152,8 @@ def _print_more(found: "Estimate") -> None:
     best = found.recommended
     print_prose(f"With {best.size} latents mined on all of these tasks, {best.turn.in_words()}.")
     if found.half is not None:
-        part = " So expect more of all logs than of this sample." if found.is_sample else ""
+        more = found.is_sample and round(found.half.difference, 3) < 0  # as it is shown
+        part = " So expect more of all logs than of this sample." if more else ""
         saved = found.half.reduction
         print_prose(
             f"Mined on half as many tasks, {best.size} latents save {saved:.1%} in place of"

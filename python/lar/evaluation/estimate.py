@@ -60,8 +60,9 @@ class Point:
 
     @property
     def reductions(self) -> tuple[float, ...]:
-        """The action-token reduction of each split."""
-        return tuple(split.reduction for split in self.splits)
+        """The action-token reduction of each split in whose held-out tasks the agent writes; at least one."""
+        spoken = [split.reduction for split in self.splits if split.base.generated]
+        return tuple(spoken or [0.0])
 
     @property
     def measured(self) -> Usage:
@@ -298,7 +299,8 @@ def estimate(
     for warning in filter(None, (one_task(sample.task_counts()), dominant_task(sample))):
         logger.warning("%s", warning)
     probed = probes * min(PROBED, splits)
-    total = len(gates) * (splits + 1) * len(ordered) + 2 * probed
+    probes_of_split = 1 if any(gate is not None for gate in gates) else 2  # see `_probed`
+    total = len(gates) * (splits + 1) * len(ordered) + probes_of_split * probed
     with Minings(options, workers, progress, total) as minings, without_warnings():
         _ = sample.tokenizer  # read before the threads, of which each would read it
         found = Estimate(
