@@ -544,6 +544,11 @@ def test_where_tasks_are_too_few_to_hold_some_out_all_are_mined(written, tokeniz
     assert "tasks that were not mined" not in text
 
 
+def test_a_number_of_latents_beside_a_vocabulary_is_refused(written, corpus, vocabulary):
+    with pytest.raises(OptionError, match="its own number"):
+        written(corpus, vocabulary=vocabulary, size=8)
+
+
 def test_several_corpora_need_a_vocabulary_and_its_tokenizer(written, corpus, vocabulary, tmp_path):
     with pytest.raises(OptionError, match="needs a vocabulary"):
         written({"a": corpus, "b": corpus})

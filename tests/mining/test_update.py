@@ -17,6 +17,7 @@ from lar.trajectories import Trajectory
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
+from testing.scores import score_with
 
 
 def latent(row, segment):
@@ -204,3 +205,17 @@ def test_a_gate_of_a_teacher_is_not_taken_over_without_scores(corpus):
         mine(corpus, update=scored)
     for gate in ("p60", None):
         assert mine(corpus, update=scored, max_entropy=gate).mining["max_entropy"] == gate
+
+
+def test_a_gate_by_n_grams_that_becomes_one_by_a_teacher_is_warned_of(corpus, tokenizer, tmp_path, caplog):
+    scored = Corpus.build(toy.trajectories(30), tokenizer, tmp_path / "scored")
+    score_with(scored, lambda shard: shard.tokens % 7)
+    line = "the gate p60 of the vocabulary to update was by n-gram entropies"
+    for gate, logs, is_named in (("p60", corpus, False), (None, scored, False), ("p60", scored, True)):
+        before = mine(corpus, 4, max_entropy=gate)
+        caplog.clear()
+        mine(logs, update=before)
+        assert any(message.startswith(line) for message in caplog.messages) is is_named
+    caplog.clear()
+    mine(scored, update=before, max_entropy="p60")
+    assert line not in caplog.text

@@ -24,7 +24,7 @@ from lar.mining.one_machine import OneMachine
 from lar.mining.options import SIZES, MiningKeywords, MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit
-from lar.mining.taken_over import check_scored, taken_over, warnings_of
+from lar.mining.taken_over import check_scored, taken_over, warning_of_gate, warnings_of
 from lar.mining.tool_schemas import read_tools
 from lar.mining.turn_borders import crossed_in
 from lar.mining.update import Rows, check_tokenizer, rows_of
@@ -103,6 +103,8 @@ def mine(
         check_tokenizer(before, corpus)
         check_unseen(corpus.held_out, before.mined_tasks, "the vocabulary to update was mined on")
         check_scored(before, taken, corpus)
+        if changed := warning_of_gate(before, taken, corpus):
+            logger.warning("%s", changed)
     if corpus.teacher is not None:
         check_unseen(
             corpus.held_out, corpus.teacher_tasks, f"its teacher {corpus.teacher.name} was trained on"

@@ -53,6 +53,17 @@ def check_scored(before: LatentVocabulary, taken: dict[str, Any], corpus: Corpus
     )
 
 
+def warning_of_gate(before: LatentVocabulary, taken: dict[str, Any], corpus: Corpus) -> str | None:
+    """That a gate by n-gram entropies, taken over, is by a teacher's where the corpus is scored; or None."""
+    gate = taken.get("max_entropy")
+    if gate is None or before.mining.get("teacher") or corpus.teacher is None:
+        return None
+    return (
+        f"the gate {gate} of the vocabulary to update was by n-gram entropies, and is another one by the"
+        f" entropies of {corpus.teacher.name}, which scored these logs (--max-entropy sets it)"
+    )
+
+
 def _names() -> list[str]:
     return [item.name for item in fields(MiningOptions) if item.name != "tools"]
 

@@ -74,7 +74,8 @@ def report(
         progress: counts the tokens of each pass.
 
     Raises:
-        OptionError: `path` is something else than a report, or several corpora come without a vocabulary.
+        OptionError: `path` is something else than a report, `size` comes with a vocabulary, or several
+            corpora come without one.
         CorpusError: a corpus has another tokenizer than the vocabulary or holds out tasks that this was mined
             on, or there is no text of an agent.
 
@@ -84,6 +85,8 @@ def report(
     """
     target = Path(path)
     check_is_ours(target)
+    if vocabulary is not None and size is not None:
+        raise OptionError("size is for a report without a vocabulary, which has its own number of latents")
     given = corpora_of(corpora, CALL)
     if vocabulary is not None:
         vocabulary = opened(LatentVocabulary, vocabulary, CALL)
