@@ -311,6 +311,25 @@ def test_ids_outside_the_vocabulary_are_refused(vocabulary, ids):
         vocabulary.expand(ids)
 
 
+@pytest.mark.parametrize("budget", [{"max_units": 1}, {"max_base_tokens": 1}, {}])
+def test_half_a_character_at_the_end_is_replaced(budget):
+    half, _ = TOKENIZER.encode("é").tolist()
+    stream = vocabulary_of([]).stream(**budget)
+    assert stream.push(half) + stream.flush() == "\ufffd"
+    assert stream.finish_reason == ("length" if budget else "flushed")
+
+
+@given(IDS, st.integers(0, 7), st.sampled_from([1, 2, 3]))
+def test_ids_are_read_wherever_they_lie_in_a_buffer(ids, offset, step):
+    plain = np.array(ids, dtype=np.uint32)
+    given = np.frombuffer(bytes(offset) + np.repeat(plain, step).tobytes(), np.uint32, offset=offset)[::step]
+    vocabulary = vocabulary_of([(40, 41), (41, 42, 43)])
+    units = vocabulary.encode(given)
+    np.testing.assert_array_equal(units, vocabulary.encode(ids))
+    np.testing.assert_array_equal(vocabulary.expand(given), plain)
+    assert vocabulary.text(given) == vocabulary.text(ids)
+
+
 def test_another_tokenizer_is_refused(vocabulary):
     with pytest.raises(VocabularyError, match="mined with tokenizer"):
         vocabulary.stream(toy.tokenizer(size=300))

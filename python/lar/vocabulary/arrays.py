@@ -9,14 +9,15 @@ from lar.errors import OptionError, VocabularyError
 
 
 def as_ids(ids: ArrayLike) -> NDArray[np.uint32]:
-    """`ids` as a contiguous uint32 array (n).
+    """`ids` as a contiguous and aligned uint32 array (n), as which it can be read in place.
 
     Raises:
         VocabularyError: an id is negative, no integer, or over 32 bits, or `ids` has not one dimension.
     """
     array = _as_list(ids, "ids", "integers", VocabularyError)
     if array.dtype == np.uint32:
-        return np.ascontiguousarray(array)
+        contiguous = np.ascontiguousarray(array)
+        return contiguous if contiguous.flags.aligned else contiguous.copy()  # of `np.frombuffer`
     if array.size == 0:
         return np.zeros(0, dtype=np.uint32)
     if array.dtype.kind not in "iu":

@@ -237,9 +237,10 @@ class LatentVocabulary:
         text ends exactly where a stop string begins, even inside an expansion. `stop` is one string or
         several, or None for no stop. The default tokenizer is the vocabulary's.
 
-        `max_units` ends the stream after so many units, `max_base_tokens` after so many base tokens, where it
-        may cut a character (U+FFFD). `flush()` returns what is held back, and ends the stream. The token that
-        ends a turn is a unit without text, and does not end the stream: leave your loop at it.
+        `max_units` ends the stream after so many units, `max_base_tokens` after so many base tokens, which
+        may cut a latent. `flush()` returns what is held back, and ends the stream. Half a character at the
+        end becomes U+FFFD. The token that ends a turn is a unit without text, and does not end the stream:
+        leave your loop at it.
 
         finish_reason: None while the stream runs; then "stop", "length" (a budget is spent), or "flushed".
         stop_reason: the stop string, after "stop". units, base_tokens: how many were pushed, and how many
