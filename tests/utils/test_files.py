@@ -7,12 +7,25 @@ import shutil
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lar.errors import OptionError
-from lar.utils.files import atomic_file, atomic_folder, check_replaceable, check_usable, read_json, write_json
+from lar.utils.files import (
+    atomic_file,
+    atomic_folder,
+    check_replaceable,
+    check_usable,
+    only_writer,
+    read_json,
+    remove_folder,
+    write_json,
+)
 
 KIND = "kind.json"
 
@@ -88,6 +101,62 @@ def test_a_mount_point_is_refused_before_the_work_but_may_collect_results(tmp_pa
     check_usable(tmp_path, KIND)
     with pytest.raises(OptionError, match="a mount point cannot be replaced"):
         check_replaceable(tmp_path, KIND)
+
+
+@pytest.mark.parametrize("inside", [".", "deeper"])
+def test_the_working_directory_is_refused_before_the_work(target, monkeypatch, inside):
+    (target / inside).mkdir(exist_ok=True)
+    monkeypatch.chdir(target / inside)
+    way = os.path.relpath(target)
+    check_usable(Path(way), KIND)
+    for call in (partial(check_replaceable, holds=KIND), partial(write, text="new")):
+        with pytest.raises(OptionError, match="holds the working directory"):
+            call(Path(way))
+    assert names(Path()) == names(target / inside)
+    write(Path(way) / "below", "new")
+
+
+def test_where_the_working_directory_was_deleted_folders_are_written(target, monkeypatch):
+    (target.parent / "gone").mkdir()
+    monkeypatch.chdir(target.parent / "gone")
+    (target.parent / "gone").rmdir()
+    write(target, "new")
+    assert (target / KIND).read_text() == "new"
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_the_folder_that_a_symlink_leads_to_has_one_writer(tmp_path, is_there):
+    real, link = tmp_path / "disk" / "corpus", tmp_path / "link"
+    if is_there:
+        real.mkdir(parents=True)
+    link.symlink_to(real)
+    with (
+        only_writer(link),
+        pytest.raises(OptionError, match="another process is writing to it"),
+        only_writer(real),
+    ):
+        pass
+    assert link.is_symlink()
+
+
+def test_no_half_of_a_removed_folder_is_left_under_its_name(target, monkeypatch):
+    (target / "second").write_text("old")
+    rmtree = shutil.rmtree
+
+    def killed(path, **_):
+        if Path(path).exists():
+            (Path(path) / "second").unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        remove_folder(target)
+    assert not target.exists()
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    write(target, "new")
+    for _ in range(2):  # of a folder that is not there, only what was left is removed
+        remove_folder(target)
+        assert names(target.parent) == []
 
 
 @pytest.mark.parametrize("error", [OSError(16, "busy"), KeyboardInterrupt()])
@@ -194,6 +263,13 @@ def test_a_damaged_record_is_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-def test_what_was_written_is_read(tmp_path):
-    write_json(tmp_path / "record.json", {"a": [1, None, "é"]})
-    assert read_json(tmp_path / "record.json") == {"a": [1, None, "é"]}
+TEXTS = st.text(st.characters(codec=None)) | st.binary().map(os.fsdecode)  # the second: any file's name
+
+
+@given(st.dictionaries(TEXTS, TEXTS | st.none() | st.integers() | st.lists(TEXTS)))
+@example({"a": [1, None, "é"]})
+@example({"logs": "b\udcff.jsonl"})
+def test_what_was_written_is_read(value):
+    with TemporaryDirectory() as folder:
+        write_json(Path(folder, "record.json"), value)
+        assert read_json(Path(folder, "record.json")) == value

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from lar.corpus import Corpus
 from lar.distillation.distill import train, unsharded
-from lar.distillation.files import checkpoints_beside
+from lar.distillation.files import checkpoints_beside, remove_checkpoints
 from lar.distillation.keywords import AdaptKeywords
 from lar.distillation.options import AdaptOptions
 from lar.distillation.sides import Sides
@@ -109,7 +109,7 @@ def adapt(
     def save() -> None:
         if output is not None:
             _save(result, corpus, folder, record, student.trained_tasks, Path(output))
-            shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
+            remove_checkpoints(output)
 
     with nullcontext() if merge else student.unloaded_on_error():  # merged weights cannot be taken back
         from_main(save)

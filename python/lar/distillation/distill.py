@@ -1,7 +1,6 @@
 """Distillation from end to end: load the model, start the rows, train, save the student."""
 
 import logging
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from reprlib import repr as shortened
@@ -14,7 +13,7 @@ from lar.corpus import Corpus
 from lar.corpus.scores import TeacherIdentity
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.earlier import EarlierStudent, HandedOver
-from lar.distillation.files import checkpoints_beside
+from lar.distillation.files import checkpoints_beside, remove_checkpoints
 from lar.distillation.keywords import DistillKeywords
 from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.start import start_rows
@@ -141,7 +140,7 @@ def distill(
     def save() -> None:
         if output is not None:
             student.save(output)
-            shutil.rmtree(checkpoints_beside(output) or "", ignore_errors=True)
+            remove_checkpoints(output)
 
     with student.unloaded_on_error():
         from_main(save)

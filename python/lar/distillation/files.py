@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lar.utils.files import remove_folder
 from lar.utils.paths import StrPath
 
 # In a student's folder.
@@ -11,3 +12,10 @@ VOCABULARY_FOLDER = "vocabulary"
 def checkpoints_beside(output: StrPath | None) -> Path | None:
     """The folder of an output's checkpoints; None if the result stays in memory."""
     return None if output is None else Path(output).with_name(f"{Path(output).name}.checkpoints")
+
+
+def remove_checkpoints(output: StrPath) -> None:
+    """Remove the folder of an output's checkpoints; errors are ignored."""
+    folder = checkpoints_beside(output)
+    assert folder is not None
+    remove_folder(folder)

@@ -8,11 +8,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from lar.errors import LarError, OptionError
+from lar.utils.paths import printable
 
 
 def _umask() -> int:
@@ -53,9 +54,13 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write a value as an indented JSON file, in one step (see `atomic_file`)."""
+    """Write a value as an indented JSON file, in one step (see `atomic_file`).
+
+    Bytes of a path that are no UTF-8 are escapes in it, which `read_json` reads back.
+    """
+    text = printable(json.dumps(value, ensure_ascii=False, indent=2))
     with atomic_file(target) as temporary:
-        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(file: Path, error: type[Exception] = OptionError) -> dict[str, Any]:
@@ -95,7 +100,7 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         OptionError: another process, or another thread of this one, holds the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _resolved(folder).mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
         yield
         return
@@ -117,11 +122,22 @@ def only_writer(folder: Path) -> Iterator[None]:
 def check_replaceable(target: Path, holds: str | None) -> None:
     """Raise OptionError unless `atomic_folder` can write to `target`: see `check_usable`; no mount point.
 
-    Call it before hours of work, so that no unrelated folder is replaced, or blocks the result at the end.
+    Nor is it the working directory or a folder above: this process and the user's shell would be in a folder
+    that is deleted. Call it before hours of work, so that no unrelated folder is replaced, or blocks the
+    result at the end.
     """
     check_usable(target, holds)
     if os.path.ismount(_resolved(target)):
         raise OptionError(f"{target}: a mount point cannot be replaced; choose a folder in it")
+    if _holds_working_directory(_resolved(target)):
+        raise OptionError(f"{target}: holds the working directory; choose a folder in it, or work elsewhere")
+
+
+def _holds_working_directory(folder: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(folder)
+    except FileNotFoundError:  # it was deleted
+        return False
 
 
 @contextmanager
@@ -169,6 +185,19 @@ def _replace(target: Path, temporary: Path) -> None:
 def _resolved(target: Path) -> Path:
     """`target` without symlinks: a link cannot be replaced, and the place beside it may be another disk."""
     return Path(os.path.realpath(target))
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, if it is there; errors are ignored.
+
+    It loses its name first: of a process that is killed here, no half of it is left under that name.
+    """
+    aside = folder.with_name(f".{folder.name}.removed.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    with suppress(OSError):
+        if not folder.is_symlink():
+            folder = folder.rename(aside)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
