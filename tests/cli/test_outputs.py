@@ -1,5 +1,7 @@
 """One rule for all outputs: what is there stays, unless --overwrite replaces a result of the same kind."""
 
+import os
+
 import pytest
 
 from lar.trajectories import write_trajectories
@@ -56,6 +58,18 @@ def test_nothing_else_is_replaced_even_with_overwrite(run, folder, monkeypatch, 
     code, printed, _ = run(*COMMANDS[name], "--overwrite")
     assert (code, printed) == (2, "")
     assert content(output) == {str(output / "other"): b"kept"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+@pytest.mark.parametrize("name", ["import", "encode", "expand"])
+def test_a_pipe_is_not_replaced_by_a_file(run, folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    output = folder / COMMANDS[name][-1]
+    os.mkfifo(output)
+    code, printed, shown = run(*COMMANDS[name], "--overwrite")
+    assert (code, printed) == (2, "")
+    assert "a pipe or a device, which no file may replace" in shown
+    assert output.is_fifo()
 
 
 def test_an_input_is_no_output(run, folder, monkeypatch):

@@ -1,6 +1,7 @@
 """`lar status`: what lies in a folder, what belongs together, what is stopped, and the next command."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,6 +48,13 @@ def done(run):
         assert code == 0, err
 
     return call
+
+
+def test_names_that_are_no_utf8_are_printed_as_escapes(run, vocabulary, tmp_path):
+    vocabulary.save(tmp_path / os.fsdecode(b"v\xff"))
+    code, out, err = run("status", tmp_path)
+    assert code == 0, err
+    assert f"vocabulary: {tmp_path}/v\\udcff\n" in out
 
 
 def test_each_stage_is_seen_with_what_it_was_made_of(done, status, folder):

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import logging
 import shutil
 import signal
@@ -146,6 +147,7 @@ def main() -> None:
     because it is gone.
     """
     watch_interrupts()
+    _print_any_name()
     try:
         sys.exit(group.main(prog_name="lar", standalone_mode=False))
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -160,6 +162,12 @@ def main() -> None:
         if first_to_fail():
             raise
         sys.exit(2)
+
+
+def _print_any_name() -> None:
+    """Let standard output take bytes of a file's name that are no UTF-8, as escapes; standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _stopped(by: signal.Signals) -> None:

@@ -22,5 +22,7 @@ def check_output(output: Path, holds: str | None, *, overwrite: bool) -> None:
         check_replaceable(output, holds)
     elif output.is_dir():
         raise OptionError(f"{output}: a folder; name a file to write")
+    elif output.exists() and not output.is_file():
+        raise OptionError(f"{output}: a pipe or a device, which no file may replace; name another file")
     if not overwrite and output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise OptionError(f"{output}: is there already; choose another -o, or replace it with --overwrite")
