@@ -6,14 +6,18 @@ import os
 import shutil
 import weakref
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lar.cli.common import print_json
+from lar.cli.run import _report_in, again, command
 from lar.cli.run_inputs import check_same
 from lar.errors import OptionError
 from lar.trajectories import write_trajectories
+from lar.utils.files import only_writer, write_json
 from testing import tiny, toy
 
 STAGES = ["import", "corpus", "mine", "distill", "control", "evaluate", "export"]
@@ -315,6 +319,65 @@ def test_a_cached_teacher_is_scored_as_the_student_will_read_it(whole, folder):
     code, out, err = whole("--until", "distill", "--json")
     assert code == 0, err
     assert json.loads(out)["stages"]["score"]["teacher"]["max_length"] == 200
+
+
+def parameters(words):
+    return dict(command.make_context("run", [str(word) for word in words]).params)
+
+
+@given(
+    flags=st.fixed_dictionaries(
+        {},
+        optional={
+            "--hold-out": st.sampled_from([0, 0.0, 0.2, 0.35]),
+            "--size": st.integers(1, 3),
+            "--max-entropy": st.sampled_from(["none", "p90", "0.5"]),
+            "--most-tokens": st.integers(1, 3),
+            "--task-key": st.sampled_from(["0", "a b", "False"]),
+            "--dtype": st.sampled_from(["auto", "bfloat16"]),
+        },
+    ),
+    skips=st.booleans(),
+)
+@example({"--hold-out": 0}, False)
+def test_the_command_that_goes_on_has_the_options_of_the_run(flags, skips):
+    with TemporaryDirectory() as folder:
+        words = ["logs.jsonl", "--model", folder, *(("--skip-refused",) if skips else ())]
+        words += [word for item in flags.items() for word in item]
+        wanted = parameters([*words, "-o", folder])
+        record = {name: value for name, value in wanted.items() if name not in ("output", "until", "as_json")}
+        record["logs"] = list(map(str, record["logs"]))
+        write_json(Path(folder, "run.json"), {**record, "model": folder})
+        assert parameters(again(Path(folder))[2:]) == wanted
+
+
+@pytest.mark.parametrize("before", ["", "View run at: http://host\n", '{\n"a": 1}\n', "{\n{}\n"])
+@pytest.mark.parametrize("report", [{"a": 1}, {"a": {"b": [{}, {"c": "{\n{\u2028{\u2028"}]}, "d": "é"}])
+def test_what_packages_print_is_no_part_of_a_report(before, report, capsys):
+    print_json(report)
+    assert _report_in(before + capsys.readouterr().out) == report
+
+
+def test_one_run_at_a_time_writes_to_a_folder(whole, folder):
+    with only_writer(folder / "run"):
+        code, _, err = whole("--until", "import")
+    assert code == 2
+    assert "another process is writing to it" in err
+    assert list((folder / "run").iterdir()) == []
+    for _ in range(2):
+        code, _, err = whole("--until", "import")
+        assert code == 0, err
+
+
+def test_a_run_of_logs_whose_name_is_no_utf8_goes_on(run, folder):
+    logs = folder / os.fsdecode(b"logs-\xff.jsonl")
+    (folder / "logs.jsonl").rename(logs)
+    for stage in ("import", "corpus"):
+        flags = ("--model", folder / "model", "-o", folder / "run", "--until", stage)
+        code, _, err = run("run", logs, *flags)
+        assert code == 0, err
+    assert "import: done already" in err
+    assert again(folder / "run")[2] == str(logs)
 
 
 def test_options_that_no_student_takes_are_refused_before_the_first_stage(whole, folder):

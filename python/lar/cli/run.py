@@ -1,7 +1,9 @@
 """`lar run`: the whole way from logs to an export, by the other commands with their defaults."""
 
 import io
-from contextlib import redirect_stdout
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,9 +114,10 @@ def command(
 
         check_causal_lm(model)
     wanted = {"logs": list(map(str, logs)), "model": str(model), **fields._asdict(), **_plain(options)}
-    _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
-    run = _Run(output, model, logs, fields, options, training)
-    reports = {name: run.stage(name) for name in chosen}
+    with _only_run(output):
+        _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
+        run = _Run(output, model, logs, fields, options, training)
+        reports = {name: run.stage(name) for name in chosen}
     if as_json:
         print_json({"folder": str(output), "stages": reports})
     else:
@@ -136,8 +139,9 @@ def again(folder: Path) -> list[Path | str]:
     words: list[Path | str] = ["lar", "run", *map(str, record["logs"])]
     for option in command.params:
         value = record.get(option.name)
-        if isinstance(option, click.Option) and value not in (None, False, option.default):
-            words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
+        if not isinstance(option, click.Option) or value is False or value in (None, option.default):
+            continue  # 0 is a value, and equal to False
+        words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
     return [*words, "-o", folder]
 
 
@@ -145,15 +149,28 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
+@contextmanager
+def _only_run(output: Path) -> Iterator[None]:
+    """Within the block, no other run does stages in the folder: it would replace what is being read here.
+
+    Raises:
+        OptionError: the folder is of something else, or another run holds it.
+    """
+    from lar.utils.files import check_usable, only_writer
+
+    check_usable(output, RUN_FILE)
+    with only_writer(output):
+        yield
+
+
 def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]) -> None:
     """Record what is run, and of which files, in a new or empty folder, or in that of this run.
 
     Raises:
-        OptionError: the folder is of something else, or of a run with other options or of other files.
+        OptionError: the folder is of a run with other options or of other files.
     """
-    from lar.utils.files import check_usable, read_json, write_json
+    from lar.utils.files import read_json, write_json
 
-    check_usable(output, RUN_FILE)
     file = output / RUN_FILE
     record = {**wanted, _INPUTS: files}
     if file.is_file():
@@ -193,7 +210,7 @@ class _Run:
 
     def stage(self, name: str) -> dict[str, Any]:
         """Do a stage, unless its report is there already; return the report."""
-        from lar.utils.files import atomic_file, read_json
+        from lar.utils.files import read_json, write_json
 
         file = self.folder / f"{name}.json"
         if file.is_file():
@@ -202,9 +219,7 @@ class _Run:
             note(f"{name}: ...")
             # What is there without a report is of this run, which was stopped between the two.
             overwrite = ["--overwrite"] if name in _OVERWRITING else []
-            report = self._called([*self._arguments(name), *overwrite])
-            with atomic_file(file) as temporary:
-                temporary.write_text(report, encoding="utf-8")
+            write_json(file, _report_in(self._called([*self._arguments(name), *overwrite])))
         return read_json(file)
 
     def _called(self, arguments: list[Path | str]) -> str:
@@ -277,6 +292,13 @@ class _Run:
         """Flags for the options that were given."""
         given = [(name, self.options[name]) for name in names if self.options[name] not in (None, "auto")]
         return [word for name, value in given for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def _report_in(printed: str) -> dict[str, Any]:
+    """The report at the end of what a command has printed; packages such as MLflow print before it."""
+    begin = f"\n{printed}".rindex("\n{\n")
+    report: dict[str, Any] = json.loads(printed[begin:])
+    return report
 
 
 def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
