@@ -369,6 +369,13 @@ def test_one_run_at_a_time_writes_to_a_folder(whole, folder):
         assert code == 0, err
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_record_goes_on(whole, folder):
+    (folder / "run").mkdir()
+    (folder / "run" / ".run.json.abc.partial").write_text("{")
+    code, _, err = whole("--until", "import")
+    assert code == 0, err
+
+
 def test_a_run_of_logs_whose_name_is_no_utf8_goes_on(run, folder):
     logs = folder / os.fsdecode(b"logs-\xff.jsonl")
     (folder / "logs.jsonl").rename(logs)

@@ -103,6 +103,19 @@ def test_a_mount_point_is_refused_before_the_work_but_may_collect_results(tmp_pa
         check_replaceable(tmp_path, KIND)
 
 
+@pytest.mark.parametrize("other", [None, "letter.txt", ".hidden"])
+def test_what_a_killed_process_has_left_is_nothing_but_is_not_replaced(tmp_path, other):
+    (tmp_path / f".{KIND}.abc.partial").write_text("")
+    if other is None:
+        check_usable(tmp_path, KIND)
+    else:
+        (tmp_path / other).write_text("mine")
+        with pytest.raises(OptionError, match="already contains something else"):
+            check_usable(tmp_path, KIND)
+    with pytest.raises(OptionError, match="already contains something else"):
+        check_replaceable(tmp_path, KIND)
+
+
 @pytest.mark.parametrize("inside", [".", "deeper"])
 def test_the_working_directory_is_refused_before_the_work(target, monkeypatch, inside):
     (target / inside).mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,15 @@ def read_json(file: Path, error: type[Exception] = OptionError) -> dict[str, Any
 def check_usable(target: Path, holds: str | None) -> None:
     """Raise OptionError unless `target` is absent, an empty folder, or a folder with the file `holds`.
 
-    For a folder in which results are collected, and which itself is never replaced.
+    For a folder in which results are collected, and which itself is never replaced. Temporary files are
+    nothing: a process that was killed while it wrote `holds` has left them.
     """
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    _check_kind(target, holds, ignored=".*.partial")
+
+
+def _check_kind(target: Path, holds: str | None, ignored: str = "") -> None:
+    is_empty = target.is_dir() and all(fnmatch(entry.name, ignored) for entry in target.iterdir())
+    if not target.exists() or is_empty:
         return
     if holds is None or not (target / holds).is_file():
         raise OptionError(f"{target}: already contains something else; choose another folder or remove it")
@@ -120,13 +127,15 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def check_replaceable(target: Path, holds: str | None) -> None:
-    """Raise OptionError unless `atomic_folder` can write to `target`: see `check_usable`; no mount point.
+    """Raise OptionError unless `atomic_folder` can write to `target`, which is no mount point.
+
+    It is absent, an empty folder, or a folder with the file `holds`.
 
     Nor is it the working directory or a folder above: this process and the user's shell would be in a folder
     that is deleted. Call it before hours of work, so that no unrelated folder is replaced, or blocks the
     result at the end.
     """
-    check_usable(target, holds)
+    _check_kind(target, holds)
     if os.path.ismount(_resolved(target)):
         raise OptionError(f"{target}: a mount point cannot be replaced; choose a folder in it")
     if _holds_working_directory(_resolved(target)):
