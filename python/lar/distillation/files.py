@@ -16,6 +16,5 @@ def checkpoints_beside(output: StrPath | None) -> Path | None:
 
 def remove_checkpoints(output: StrPath) -> None:
     """Remove the folder of an output's checkpoints; errors are ignored."""
-    folder = checkpoints_beside(output)
-    assert folder is not None
-    remove_folder(folder)
+    if folder := checkpoints_beside(output):
+        remove_folder(folder)
