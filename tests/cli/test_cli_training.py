@@ -98,11 +98,11 @@ def test_bits_are_of_the_tasks_whose_units_are_counted(run, folders, tokenizer, 
     assert [one.num_action_tokens for one in read] == [counted[name]["base_tokens"] for name in counted]
 
 
-@pytest.mark.parametrize("option", [("--max-length", "64"), ("--device", "cpu")])
+@pytest.mark.parametrize("option", [("--max-length", "64"), ("--dtype", "float32"), ("--device", "cpu")])
 def test_options_of_models_need_one(run, folders, option):
     code, _, err = run("evaluate", folders / "corpus", folders / "vocabulary", *option)
     assert code == 2
-    assert err == "lar: error: --max-length and --device are for bits per byte: they need --model\n"
+    assert err == "lar: error: --max-length, --dtype and --device are for bits per byte: they need --model\n"
 
 
 def test_from_an_earlier_student(run, folders, vocabulary):

@@ -69,8 +69,8 @@ def command(
     """
     if folders["model"] is None and (folders["control"] or folders["student"]):
         raise OptionError("--control and --student need the --model that they were distilled from")
-    if folders["model"] is None and (max_length is not None or device is not None):
-        raise OptionError("--max-length and --device are for bits per byte: they need --model")
+    if folders["model"] is None and (max_length is not None or device is not None or dtype != "auto"):
+        raise OptionError("--max-length, --dtype and --device are for bits per byte: they need --model")
     from lar.cli.arms import check_arms, reads_base_tokens, trained_length
     from lar.cli.inputs import check_fields, check_for_cluster, open_corpora
     from lar.cli.log_report import losses_summary, print_losses
