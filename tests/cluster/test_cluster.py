@@ -14,7 +14,7 @@ import pytest
 from lar.cli import main
 from lar.corpus import Corpus
 from lar.corpus.scores import scores_file
-from lar.errors import CorpusError, OptionError, TokenizerError
+from lar.errors import ClusterError, CorpusError, OptionError, TokenizerError
 from lar.evaluation.reduction import evaluate
 from lar.mining.mine import mine
 from lar.mining.one_machine import OneMachine
@@ -255,6 +255,28 @@ def test_a_window_longer_than_the_teachers_context_is_refused(sharded, cluster, 
     with pytest.raises(OptionError, match=r"the model's context is 16 .*: lower max_length to 16"):
         score(sharded, str(tmp_path / "teacher"), max_length=64, backend=cluster)
     assert sharded.teacher is None
+
+
+def test_a_teacher_that_is_lost_each_time_is_an_error(cluster, folder, tmp_path, monkeypatch):
+    """The system ends a process for which a node has too little memory. What it held is free then."""
+    from lar.cluster import scoring
+    from lar.scoring.score import score
+
+    class LostTeacher:
+        def __init__(self, *_):
+            pass
+
+        def record(self):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(scoring, "Teacher", LostTeacher)
+    monkeypatch.setenv("RAY_TASK_MAX_RETRIES", "1")
+    corpus = Corpus.build(toy.trajectories(4), folder / "model", tmp_path / "corpus")
+    with pytest.raises(ClusterError, match="a task failed: Actor") as caught:
+        score(corpus, str(folder / "teacher"), backend=cluster)
+    monkeypatch.undo()
+    assert score(corpus, str(folder / "teacher"), backend=cluster).teacher  # the traceback is kept
+    assert caught.traceback
 
 
 def killing_once(marker, function):

@@ -1,6 +1,8 @@
 """Scoring on a cluster: actors hold the teacher and score shards, this process writes the scores."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,18 +41,18 @@ def _score(
     overwrite: bool,
     progress: Progress,
 ) -> Corpus:
-    teachers = _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading)
-    described = result(teachers[0].record.remote())
-    trained_tasks = trained_tasks_of(model)
-    record = store.claim(corpus, described, overwrite=overwrite, share=share, trained_tasks=trained_tasks)
-    files = [file.path.absolute() for file in corpus.shard_files()]
-    left = [file for file in files if not store.is_scored(read_shard(file), record)]
-    done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
-    for file, scores in _scores(teachers, left, record):
-        shard = read_shard(file)
-        store.write(shard, scores)
-        done += len(shard.tokens)
-        progress(done, corpus.num_tokens)
+    with _teachers(len(corpus.manifest.parts), str(Path(model).absolute()), loading) as teachers:
+        described = result(teachers[0].record.remote())
+        trained_tasks = trained_tasks_of(model)
+        record = store.claim(corpus, described, overwrite=overwrite, share=share, trained_tasks=trained_tasks)
+        files = [file.path.absolute() for file in corpus.shard_files()]
+        left = [file for file in files if not store.is_scored(read_shard(file), record)]
+        done = corpus.num_tokens - sum(len(read_shard(file).tokens) for file in left)
+        for file, scores in _scores(teachers, left, record):
+            shard = read_shard(file)
+            store.write(shard, scores)
+            done += len(shard.tokens)
+            progress(done, corpus.num_tokens)
     return corpus
 
 
@@ -75,14 +77,26 @@ class Teacher:
         return file, self._scorer.score(read_shard(file), record)
 
 
-def _teachers(shards: int, model: str, loading: dict[str, Any]) -> list[Any]:
-    """One teacher for each GPU, or for each node if there is no GPU, and at most one for each shard."""
+@contextmanager
+def _teachers(shards: int, model: str, loading: dict[str, Any]) -> Iterator[list[Any]]:
+    """One teacher for each GPU, or for each node if there is no GPU, and at most one for each shard.
+
+    They end with the block. Ray ends an actor when nothing refers to it, but the traceback of an error does,
+    and a notebook keeps that: the next call would wait for their GPUs for ever.
+    """
     gpus = number_of_gpus()
     # Without a number of cores, an actor would compute on one thread.
     place = {"num_gpus": 1} if gpus else {"num_cpus": cores_of_a_node()}
-    actor = ray.remote(max_restarts=-1, max_task_retries=-1, **place)(Teacher)
+    # As often as Ray retries tasks: a teacher that no node has the memory for is lost each time.
+    retries = int(os.environ.get("RAY_TASK_MAX_RETRIES", "3"))
+    actor = ray.remote(max_restarts=-1, max_task_retries=retries, **place)(Teacher)
     number = max(1, min(gpus or len(nodes()), shards))
-    return [actor.remote(model, loading) for _ in range(number)]
+    teachers = [actor.remote(model, loading) for _ in range(number)]
+    try:
+        yield teachers
+    finally:
+        for teacher in teachers:
+            ray.kill(teacher)
 
 
 def _scores(teachers: list[Any], files: list[Path], record: TeacherRecord) -> Iterator[tuple[Path, Scores]]:
