@@ -12,7 +12,8 @@ from lar.errors import CorpusError
 from lar.mining.mine import mine
 from lar.scoring import store
 from lar.trajectories.schema import Trajectory
-from testing.conversations import agent, user
+from testing.chat_templates import TEMPLATES, without_tags
+from testing.conversations import TOOL, agent, tokenizer_with, user
 from testing.corpora import build, contents, make_trajectories
 from testing.lossy_templates import LOSSY
 from testing.scores import TEACHER, score_with
@@ -117,7 +118,7 @@ def test_a_build_that_was_stopped_is_finished_as_the_present_version(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Corpus.build(stopped(), build(tmp_path, "whole").tokenizer, folder, shard_tokens=2000, workers=1)
     as_version_1(Corpus(folder, Manifest.read(folder)))
-    assert build(tmp_path).manifest.format_version == 4
+    assert build(tmp_path).manifest.format_version == 5
     for one, other in zip(Corpus.load(folder).shards(), build(tmp_path, "whole").shards(), strict=True):
         np.testing.assert_array_equal(one.tokens, other.tokens)
 
@@ -150,6 +151,24 @@ def test_turns_that_began_behind_no_prompt_are_told_and_not_mixed(tmp_path, capl
             Corpus.build(runs, LOSSY[template], folder, shard_tokens=500)
     else:
         assert Corpus.build(runs, LOSSY[template], folder, shard_tokens=500).manifest.complete
+
+
+@pytest.mark.parametrize(("template", "is_told"), [("mistral", True), ("llama3", False)])
+def test_turns_that_lacked_text_of_their_prompt_are_told_and_not_mixed(tmp_path, caplog, template, is_told):
+    tokenizer = tokenizer_with(without_tags(TEMPLATES[template]))
+    runs = [Trajectory("r", "t", [user("a"), agent("1"), user("b"), agent("2")], tools=[TOOL])]
+    folder = Corpus.build(runs, tokenizer, tmp_path / "corpus").path
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"format_version": 4}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with caplog.at_level("WARNING", "lar"):
+        Corpus.load(folder).warn_if_outdated()
+    assert ("put turns behind another text than that of their prompts" in caplog.text) is is_told
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"complete": False}))
+    if is_told:
+        with pytest.raises(CorpusError, match="an earlier version began it, which put turns behind another"):
+            Corpus.build(runs, tokenizer, folder)
+    else:
+        assert Corpus.build(runs, tokenizer, folder).manifest.complete
 
 
 def test_what_an_earlier_version_left_out_is_told_and_not_mixed(tmp_path, caplog):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lar.tokenizer.prefixes import Prefixes, prefixes
 from lar.tokenizer.prompt_rows import can_replace
-from lar.tokenizer.spans import Rendering, prompts_are_plain, speaker
+from lar.tokenizer.spans import Rendering, moves_text, prompts_are_plain, speaker
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories.schema import Message, Trajectory
 from testing.chat_templates import TEMPLATES, without_tags
@@ -165,11 +165,13 @@ def test_turns_without_their_prompt_cost_no_rows(template):
 def test_templates_whose_prompts_end_otherwise_are_known():
     for name, source in TEMPLATES.items():
         if name != "bare":
-            assert prompts_are_plain(tokenizer_with(without_tags(source))) == (name != "mistral"), name
+            assert prompts_are_plain(tokenizer_with(without_tags(source))), name
+            assert moves_text(tokenizer_with(without_tags(source))) == (name == "mistral"), name
     for name in ("harmony", "last thought"):
         assert not prompts_are_plain(LOSSY[name])
     for name, tokenizer in PROMPTING.items():
-        assert prompts_are_plain(tokenizer) == (name == "last reasoning"), name
+        assert prompts_are_plain(tokenizer) == (name in ("last reasoning", "moved system")), name
+        assert moves_text(tokenizer) == (name == "moved system"), name
 
 
 def test_a_call_behind_an_answer_is_not_behind_a_prompt():

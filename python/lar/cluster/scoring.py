@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,9 @@ def _teachers(shards: int, model: str, loading: dict[str, Any]) -> Iterator[list
     try:
         yield teachers
     finally:
-        for teacher in teachers:
-            ray.kill(teacher)
+        with suppress(RayError):  # the cluster is gone, and they with it
+            for teacher in teachers:
+                ray.kill(teacher)
 
 
 def _scores(teachers: list[Any], files: list[Path], record: TeacherRecord) -> Iterator[tuple[Path, Scores]]:

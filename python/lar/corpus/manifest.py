@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from lar.corpus.selection import Split
 from lar.errors import CorpusError
-from lar.tokenizer.spans import prompts_are_plain
+from lar.tokenizer.spans import moves_text, prompts_are_plain
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.tokenizer.unwritten import REASONING, Loss, Unwritten
 from lar.utils.files import write_json
@@ -18,9 +18,9 @@ from lar.utils.result_files import CORPUS_FILE
 TOKENIZER_FOLDER = "tokenizer"
 # Version 1 had a teacher's scores in the shards, and the teacher in the manifest (see `lar.corpus.scores`).
 # In versions 1 and 2 each trajectory was one row. Up to version 3 a turn began with its content, not where
-# its prompt ends.
-FORMAT_VERSION = 4
-_OF_ROWS, _OF_PROMPTS = 3, 4
+# its prompt ends. Up to version 4 it could lack tools and a system's text that its prompt has.
+FORMAT_VERSION = 5
+_OF_ROWS, _OF_PROMPTS, _OF_MOVED_TEXT = 3, 4, 5
 # Fields of other types are lists and records.
 _CHECKED = (str, int, bool)
 
@@ -107,6 +107,8 @@ class Manifest:
             return "left out reasoning"
         if self.format_version < _OF_PROMPTS and not prompts_are_plain(tokenizer):
             return "let turns begin elsewhere than behind their prompts"
+        if self.format_version < _OF_MOVED_TEXT and moves_text(tokenizer):
+            return "put turns behind another text than that of their prompts"
         return None
 
     def _lacks_prefixes(self, tokenizer: Tokenizer) -> bool:

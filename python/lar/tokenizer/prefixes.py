@@ -33,7 +33,7 @@ class Prefixes:
 
     spans: the prefixes in the order of their last turns, at least one; each turn that is learnt is the
     agent's in one of them. What follows the last of these turns can be missing. unprompted: the numbers (from
-    1) of those of these turns that stand behind other text than a prompt ends with.
+    1) of those of these turns that stand behind another text than their prompt.
     """
 
     spans: list[list[Span]]
@@ -70,7 +70,7 @@ def prefixes(tokenizer: Tokenizer, trajectory: Trajectory) -> Prefixes:
 
 
 class _Search:
-    """The prefixes of a run that hold what the rendered run lacks (see `Rendering.lacks`)."""
+    """The prefixes of a run that hold what the rendered run lacks, as `_lacks` counts it."""
 
     def __init__(
         self, tokenizer: Tokenizer, trajectory: Trajectory, whole: Rendering, prompts: RunPrompts

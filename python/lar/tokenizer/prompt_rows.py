@@ -1,7 +1,8 @@
 """Rows of one turn behind its prompt, for turns whose prompt begins no rendering of the run.
 
 gpt-oss' template drops reasoning and text beside calls as soon as an answer follows, so no rendering has an
-answer behind what its agent read. A prompt has this, and the turn's own text is that of any rendering.
+answer behind what its agent read. Mistral Nemo's has the system's text at the end of a prompt only. The
+prompt has these, and the turn's own text is that of any rendering.
 """
 
 from collections.abc import Iterable, Iterator, Sequence, Set
@@ -25,8 +26,8 @@ class RowsBehindPrompts:
     def of(self, found: Rendering, learned: Sequence[bool]) -> tuple[list[list[Span]], list[int]]:
         """The rows in which the `learned` turns of a rendering are learnt, in the order of their last turns.
 
-        It is one row, but for turns that an engine has another text before. These get a row each. With the
-        rows, the turns are returned that stand behind another text than their prompt in them.
+        It is one row, but for turns that an engine has another text before. These get a row each. Also
+        returns the turns that still stand behind another text than their prompt.
         """
         turns = [turn for turn, is_learned in enumerate(learned) if is_learned and found.borders[turn]]
         moved = {turn for turn in turns if self.prompts.is_moved(found, turn)}

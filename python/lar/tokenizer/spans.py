@@ -184,10 +184,19 @@ def end_of_turn(tokenizer: Tokenizer, tools: object = None) -> str | None:
 
 
 def prompts_are_plain(tokenizer: Tokenizer) -> bool:
-    """Whether the chat template, or both of two, put each answer directly behind its prompt."""
+    """Whether the chat template, or both of two, put each answer directly behind the end of a prompt."""
+    return all(dialect.openings.are_plain for dialect in _dialects(tokenizer))
+
+
+def moves_text(tokenizer: Tokenizer) -> bool:
+    """Whether the chat template, or one of two, moves tools or a system's text when the user speaks again."""
+    return any(dialect.moves_text for dialect in _dialects(tokenizer))
+
+
+def _dialects(tokenizer: Tokenizer) -> list[Dialect]:
+    """Those of the templates of conversations without and with tools; none without a template."""
     sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
-    dialects = [speaker(tokenizer, tools)[1] for tools in sources]
-    return all(dialect.openings.are_plain and not dialect.moves_text for dialect in dialects)
+    return [speaker(tokenizer, tools)[1] for tools in sources]
 
 
 def writes_ends(tokenizer: Tokenizer) -> bool:
@@ -197,8 +206,7 @@ def writes_ends(tokenizer: Tokenizer) -> bool:
         end_of_turn(tokenizer, tools=True),
         tokenizer.special_tokens.get("eos_token"),
     ]
-    sources = [tools for tools in (False, True) if tokenizer.template_for(tools) is not None]
-    patterns = [speaker(tokenizer, tools)[1].turn_end for tools in sources]
+    patterns = [dialect.turn_end for dialect in _dialects(tokenizer)]
     return any(pattern.match(end) for pattern in patterns for end in ends if end)
 
 
