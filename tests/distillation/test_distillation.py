@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lar import adapt, distill, score
+from lar import adapt, distill, mine, score
+from lar.corpus import Corpus
 from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.data import Examples, PackedExamples, pack
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens
@@ -16,6 +17,7 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.checkpoints import last_checkpoint
 from lar.distillation.training.step import DistillationStep
 from lar.errors import OptionError, TrainingError
+from lar.trajectories import Trajectory
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny, toy
@@ -566,6 +568,20 @@ def test_every_arm_is_measured_on_the_same_bytes(corpus, vocabulary, teacher_fol
     arms = [bits_per_byte(corpus, model, max_length=48) for model in (student, str(teacher_folder))]
     assert arms[0].bytes == arms[1].bytes
     assert arms[0].base_tokens == arms[1].base_tokens == arms[1].units
+
+
+def test_arms_are_measured_on_the_same_bytes_where_the_agent_speaks_first(tmp_path):
+    template = "{% for message in messages %}{{ message.content }}<|im_end|>{% endfor %}"
+    said = [f"I will look up the weather in {city}." for city in toy.CITIES]
+    runs = [
+        Trajectory(id=text, task=text, messages=[{"role": "assistant", "content": text}] * 2) for text in said
+    ]
+    corpus = Corpus.build(runs, toy.tokenizer(template), tmp_path / "corpus")
+    vocabulary = mine(corpus, 4)
+    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW))
+    arms = [bits_per_byte(corpus, model) for model in (student, tiny.model(vocabulary.base_size))]
+    assert arms[0].units < arms[1].units == corpus.num_action_tokens - len(said)  # one at each start
+    assert arms[0].bytes == arms[1].bytes
 
 
 def test_measuring_leaves_a_model_in_its_mode(corpus):

@@ -109,9 +109,8 @@ def test_cuts_supervise_each_of_the_agents_tokens_once(speakers, max_length, dat
         assert example.has_teacher.tolist() == [
             unit < 1000 or (unit < 2000 and unit % 3 > 0) for unit in loss_on
         ]
-    # What stands at the very start cannot be supervised: a group, or its first token if no window holds it.
-    start = borders[1] if borders[1] <= max_length else 1
-    assert supervised == [position for position in range(start, len(action)) if action[position]]
+    # The very first token cannot be supervised: nothing is before it.
+    assert supervised == [position for position in range(1, len(action)) if action[position]]
 
 
 def test_units_face_the_base_tokens_before_them(corpus, vocabulary):

@@ -184,7 +184,8 @@ def cut(
     Units that begin and end together with base tokens form a group: one unit, or several if a latent ends
     inside a token. If the window's edge cuts through a group, its base tokens within the window are read
     instead and not supervised: the window that holds the whole group supervises it. A group that no window
-    holds whole is supervised token by token.
+    holds whole is supervised token by token. So is the agent's group at a conversation's start, but for its
+    first token: nothing is before that one, and nothing could be learnt or measured of a whole latent there.
     """
     parts = [(0, window.head), (window.begin, window.end)]
     if window.begin == window.head:
@@ -223,6 +224,8 @@ def _piece(
     groups = np.flatnonzero(parsed.begins)
     borders = parsed.starts[groups]
     first_group = int(np.searchsorted(borders, begin, side="left"))
+    if begin == 0 and parsed.action[0]:
+        first_group = 1  # the first group is read as tokens, see `cut`
     last_group = max(first_group, int(np.searchsorted(borders, end, side="right")) - 1)
     first, last = groups[[first_group, last_group]].tolist()
     inner = np.minimum(borders[[first_group, last_group]], end)
