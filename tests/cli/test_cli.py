@@ -412,3 +412,14 @@ def test_a_bound_on_crossings_is_for_a_gate(folder, tmp_path):
     mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--max-crossing", 0.5)
     assert refused(*mined, "-o", tmp_path / "no").endswith("it goes with --max-entropy")
     assert lar(*mined, "--max-entropy", "p90", "-o", tmp_path / "yes").returncode == 0
+
+
+def test_a_share_that_is_kept_is_for_the_gate_served(folder, tmp_path):
+    mined = ("mine", folder / "train.jsonl.gz", "--tokenizer", folder / "model", "--size", 4, "-o")
+    for gates in ("none", "header,border"):
+        line = refused(*mined, tmp_path / "no", "--gates", gates, "--min-kept", 0.9)
+        assert line.endswith(f"--min-kept is for the engine gate served, which is not in --gates {gates}")
+    assert not (tmp_path / "no").exists()
+    assert lar(*mined, tmp_path / "yes", "--gates", "served", "--min-kept", 0.9).returncode == 0
+    update = ("--update", tmp_path / "yes", "--gates", "none")  # the share that is taken over has no use then
+    assert lar(*mined, tmp_path / "updated", *update).returncode == 0

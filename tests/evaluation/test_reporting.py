@@ -386,6 +386,8 @@ def test_the_listed_commands_have_what_was_mined_with(written, corpus, tmp_path)
         ({}, "--size 8 -o VOCABULARY"),
         ({"gates": "none"}, "--size 8 --gates characters -o"),
         ({"gates": "served"}, "--size 8 --gates characters,served -o"),
+        ({"gates": "none", "min_kept": 0.9, "max_crossing": 0.3}, "--size 8 --gates characters -o"),
+        ({"min_kept": 0.9}, "--size 8 --min-kept 0.9 -o"),
         ({"prompt_weight": 0.1}, "--size 8 --prompt-weight 0.1 -o"),
         ({"update": plain}, "--size 8 --update UPDATE -o"),
         (

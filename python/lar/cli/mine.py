@@ -35,6 +35,7 @@ from lar.cli.prose import print_prose
 from lar.cli.size import parse_size
 from lar.cli.tables import print_table
 from lar.errors import OptionError
+from lar.mining.engine_gates.static import SERVED, parse_gates
 from lar.mining.no_latents import check_enough_tasks, check_latents
 from lar.mining.options import SIZES, MiningOptions
 from lar.trajectories import Report
@@ -226,6 +227,10 @@ def _checked(given: dict[str, Any], size: int | None, before: Any) -> MiningOpti
     options = MiningOptions(**{**taken, **given, **({} if size is None else {"size": size})})
     if "max_crossing" in given and options.max_entropy is None:
         raise OptionError("--max-crossing is for an entropy gate: it goes with --max-entropy")
+    if "min_kept" in given and SERVED not in parse_gates(options.gates):
+        raise OptionError(
+            f"--min-kept is for the engine gate served, which is not in --gates {options.gates}"
+        )
     if given.get("tools"):
         read_tools(given["tools"])
     return options

@@ -15,7 +15,7 @@ from lar.errors import OptionError
 from lar.evaluation.reporting.evidence import Evidence, json_of
 from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.same_logs import doubts
-from lar.mining.engine_gates.static import parse_gates
+from lar.mining.engine_gates.static import SERVED, parse_gates
 from lar.mining.options import MiningOptions
 from lar.utils.result_files import STUDENT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
@@ -124,14 +124,19 @@ def _mining_options(mining: Mapping[str, Any]) -> str:
     defaults = MiningOptions()
     taken = (mining.get("update") or {}).get("options")
     shown = [f"--size {mining.get('size')}"]
+    names = [gate["name"] for gate in mining.get("gates", [])]
+    # What a command refuses, as it had no effect: the options of gates that were not there.
+    idle = {"max_crossing": mining.get("max_entropy") is None, "min_kept": SERVED not in names}
     for item in fields(MiningOptions):
         value = mining.get(item.name)
         is_default = value in (None, getattr(defaults, item.name))
         if item.name in ("size", "gates", "tools") or (is_default and (taken is None or item.name in taken)):
             continue
+        if idle.get(item.name):
+            continue
         text = "none" if value is None else shlex.quote(str(value))
         shown.append(f"--{item.name.replace('_', '-')} {text}")
-    gates = ",".join(gate["name"] for gate in mining.get("gates", []))
+    gates = ",".join(names)
     all_gates = gates == ",".join(parse_gates(defaults.gates))
     if not all_gates or (taken is not None and "gates" not in taken):
         shown.append(f"--gates {gates}")
