@@ -1,12 +1,15 @@
 """The student: new rows, training, resumption, saving; each arm on a tiny model."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerState
 
 from lar import adapt, distill, mine, score
 from lar.corpus import Corpus
@@ -359,6 +362,26 @@ def test_the_last_checkpoint_is_that_of_the_highest_step(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
     assert last_checkpoint(tmp_path).name == "checkpoint-1000"
+
+
+def test_a_checkpoint_is_on_the_disk_before_its_state_makes_it_complete(
+    corpus, vocabulary, teacher_folder, tmp_path, monkeypatch
+):
+    on_disk, left, flush, save = set(), [], os.fsync, TrainerState.save_to_json
+
+    def flushing(handle):
+        flush(handle)
+        on_disk.add(os.fstat(handle).st_ino)
+
+    def saving(state, file):
+        left.append([path for path in Path(file).parent.iterdir() if path.stat().st_ino not in on_disk])
+        save(state, file)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(TrainerState, "save_to_json", saving)
+    options = DistillOptions(**FEW, max_steps=2, save_steps=1, output_start="first")
+    distill(corpus, str(teacher_folder), vocabulary, options, tmp_path / "student")
+    assert left == [[], []]
 
 
 def test_a_step_of_several_batches_is_the_step_of_all_of_them_in_one(corpus, vocabulary):

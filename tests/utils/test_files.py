@@ -82,6 +82,53 @@ def test_the_folder_that_a_symlink_leads_to_is_replaced(tmp_path, before):
     assert names(real.parent) == ["student"]
 
 
+@pytest.fixture
+def flushed(monkeypatch):
+    """The sizes of the files that the disk had when they were renamed, and their folders, by inode."""
+    on_disk, at_rename, flush, rename = {}, {}, os.fsync, os.replace
+
+    def flushing(handle):
+        flush(handle)
+        on_disk[os.fstat(handle).st_ino] = os.fstat(handle).st_size
+
+    def renaming(source, target, **keywords):
+        at_rename.update(on_disk)
+        rename(source, target, **keywords)
+
+    monkeypatch.setattr(os, "fsync", flushing)
+    monkeypatch.setattr(os, "replace", renaming)
+    monkeypatch.setattr(os, "rename", renaming)
+    return at_rename
+
+
+def test_what_gets_its_name_is_on_the_disk(target, flushed):
+    with atomic_folder(target, holds=KIND) as folder:
+        (folder / "a" / "b").mkdir(parents=True)
+        (folder / "one").write_bytes(b"1" * 5000)
+        (folder / "a" / "b" / "two").write_bytes(b"2")
+    write_json(target.with_name("three"), {"three": 3})
+    files = [target / "one", target / "a" / "b" / "two", target.with_name("three")]
+    assert {file.stat().st_ino: file.stat().st_size for file in files}.items() <= flushed.items()
+
+
+def test_a_disk_that_fails_is_an_error_and_one_without_flushing_is_none(tmp_path, monkeypatch):
+    target = tmp_path / "file.json"
+
+    def failing(number):
+        def fsync(_):
+            raise OSError(number, os.strerror(number))
+
+        return fsync
+
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
+    write_json(target, {"a": 1})
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    with pytest.raises(OSError, match=re.escape(str(target))):
+        write_json(target, {"a": 2})
+    assert read_json(target) == {"a": 1}
+    assert names(tmp_path) == ["file.json"]
+
+
 @pytest.mark.parametrize("is_there", [False, True])
 def test_the_file_that_a_symlink_leads_to_is_replaced(tmp_path, is_there):
     real, link = tmp_path / "disk" / "units.jsonl", tmp_path / "link.jsonl"

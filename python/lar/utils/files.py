@@ -1,4 +1,8 @@
-"""Writes files and folders in one step: to a temporary name beside the target, then a rename."""
+"""Writes files and folders in one step: to a temporary name beside the target, then a rename.
+
+What is written is on the disk before the rename. Otherwise a machine that loses its power there may come back
+with the new name and an empty file under it.
+"""
 
 import errno
 import json
@@ -29,6 +33,8 @@ _UMASK = _umask()
 
 # What a full disk raises, and a limit on the size of files or of what a user may store.
 _FULL = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT") if hasattr(errno, name)}
+# What file systems raise that cannot be told to write to their disk.
+_CANNOT_FLUSH = {getattr(errno, name) for name in ("EINVAL", "ENOTSUP", "ENOSYS") if hasattr(errno, name)}
 # How libraries in Rust (safetensors, tokenizers) word an error of the system, which they raise as their own.
 _OF_SYSTEM = re.compile(r"\(os error (\d+)\)")
 
@@ -49,9 +55,32 @@ def atomic_file(target: Path) -> Iterator[Path]:
     try:
         with writing(target):
             yield temporary
+            flush(temporary)
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush(target: Path) -> None:
+    """Wait until the disk has a file, or all files below a folder."""
+    if target.is_dir():
+        for folder, _, names in os.walk(target):
+            for name in names:
+                _flush_file(Path(folder, name))
+    else:
+        _flush_file(target)
+
+
+def _flush_file(file: Path) -> None:
+    # Windows flushes what may be written alone.
+    handle = os.open(file, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -166,6 +195,7 @@ def atomic_folder(target: Path, *, holds: str | None) -> Iterator[Path]:
         with writing(target):
             temporary.chmod(0o777 & ~_UMASK)
             yield temporary
+            flush(temporary)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

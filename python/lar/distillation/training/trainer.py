@@ -28,7 +28,7 @@ from lar.distillation.training.optimizer import optimizer_for
 from lar.distillation.training.sharding import load_whole_state, readable, shard, whole_state
 from lar.distillation.training.step import DistillationStep
 from lar.distillation.training.stopping import StoppingCallback, best_weights, has_ended, kept_weights
-from lar.utils.files import writing
+from lar.utils.files import flush, writing
 from lar.utils.processes import is_main
 from lar.utils.progress import Progress, silent
 
@@ -165,6 +165,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
             folder.mkdir(parents=True, exist_ok=True)
             with writing(folder):
                 self.model.student.save_weights(folder, learnt)
+                flush(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:  # noqa: ARG002
         self.model.student.load_weights(Path(resume_from_checkpoint))
@@ -185,7 +186,9 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        wait()  # then the main process writes the file that completes the checkpoint
+        wait()
+        if self.args.should_save:  # then it writes the file that completes the checkpoint
+            flush(Path(output_dir))
 
 
 def _checkpoint_activations(model: Any) -> None:
