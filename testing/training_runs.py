@@ -1,6 +1,7 @@
 """Training runs for the tests of several processes; as a script, the work of one process."""
 
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
 from lar.mining.mine import mine
 from lar.models.compatibility import shards_exactly
+from lar.utils import ending
 from lar.utils.processes import count, is_main
 from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import tiny
@@ -69,6 +71,28 @@ class Runs:
             self.distill(self.options(sharding=sharding, save_steps=2, seed=5), f"killed-{sharding}")
             raise AssertionError("checkpoints of a run with another seed were taken")
         return self.distill(options, f"killed-{sharding}")
+
+    def ended_run(self, sharding):
+        """Let a signal, heard by the last process alone, end all of them after their second step."""
+        step = DistillationTrainer.training_step
+
+        def asking(trainer, *arguments, **keywords):
+            if trainer.state.global_step == 1 and (count() == 1 or not is_main()):
+                assert ending.ask(signal.SIGTERM)
+            return step(trainer, *arguments, **keywords)
+
+        DistillationTrainer.training_step = asking
+        try:
+            self.distill(self.options(sharding=sharding), f"ended-{sharding}")
+            found = None
+        except ending.Stopped as stopped:
+            found = stopped
+        finally:
+            DistillationTrainer.training_step = step
+        assert found is not None
+        assert found.number == signal.SIGTERM
+        assert found.kept.endswith("checkpoint-2"), found.kept
+        return self.distill(self.options(sharding=sharding), f"ended-{sharding}")
 
     def accumulating_run(self, sharding):
         """Accumulate batches, recompute activations, and measure the model after each step."""
@@ -129,6 +153,7 @@ class Runs:
         runs = (
             self.whole_run,
             self.killed_run,
+            self.ended_run,
             self.accumulating_run,
             self.bfloat16_run,
             self.started_run,

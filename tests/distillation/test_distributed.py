@@ -95,7 +95,8 @@ def losses(run, name="loss"):
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
 @pytest.mark.parametrize(
-    "run", ["whole_run", "killed_run", "accumulating_run", "started_run", "stopped_run", "adapted"]
+    "run",
+    ["whole_run", "killed_run", "ended_run", "accumulating_run", "started_run", "stopped_run", "adapted"],
 )
 def test_two_processes_learn_what_one_does(alone, together, sharding, run):
     expected = alone[run]
@@ -106,16 +107,18 @@ def test_two_processes_learn_what_one_does(alone, together, sharding, run):
         assert found["learnt"].keys() == expected["learnt"].keys()
         for name, value in expected["learnt"].items():
             assert torch.allclose(found["learnt"][name], value, rtol=1e-5, atol=1e-5), name
-    assert len(losses(expected)) == {"adapted": 0, "killed_run": 4, "whole_run": 4}.get(run, 2)
+    lines = {"adapted": 0, "killed_run": 4, "ended_run": 4, "whole_run": 4}
+    assert len(losses(expected)) == lines.get(run, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", SHARDINGS)
-def test_a_killed_run_of_two_goes_on_to_the_same_student(together, sharding):
+@pytest.mark.parametrize("run", ["killed_run", "ended_run"])
+def test_a_stopped_run_of_two_goes_on_to_the_same_student(together, sharding, run):
     runs = together[0][sharding]
-    assert losses(runs["killed_run"]) == losses(runs["whole_run"])
+    assert losses(runs[run]) == losses(runs["whole_run"])
     for name, value in runs["whole_run"]["learnt"].items():
-        assert torch.equal(runs["killed_run"]["learnt"][name], value), name
+        assert torch.equal(runs[run]["learnt"][name], value), name
 
 
 @needs_sharding
@@ -152,7 +155,7 @@ def test_the_main_process_saves_one_student(folder, together, sharding):
         assert torch.equal(saved.learnt()[name], value), name
     assert saved.record["options"]["sharding"] == sharding
     left = {path.name for path in (folder / "of-2").iterdir()}
-    assert left == {f"{run}-{sharding}" for run in ("whole", "killed") for sharding in SHARDINGS}
+    assert left == {f"{run}-{kind}" for run in ("whole", "killed", "ended") for kind in SHARDINGS}
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from lar.cli.help import HelpContext
-from lar.cli.interrupt import Terminated, watch_interrupts
+from lar.cli.interrupt import watch_interrupts
 from lar.errors import LarError
+from lar.utils.ending import Stopped
 from lar.utils.processes import first_to_fail, is_main
 
 # Name -> (module, one-line help): the help is here so that `lar --help` imports no command.
@@ -152,8 +153,8 @@ def main() -> None:
         sys.exit(group.main(prog_name="lar", standalone_mode=False))
     except (click.exceptions.Abort, KeyboardInterrupt):
         _stopped(signal.SIGINT)
-    except Terminated:
-        _stopped(signal.SIGTERM)
+    except Stopped as end:
+        _stopped(end.number, end.kept)
     except click.ClickException as error:
         _fail(error.format_message())
     except (LarError, OSError) as error:
@@ -170,13 +171,17 @@ def _print_any_name() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _stopped(by: signal.Signals) -> None:
-    """End after a signal with how to go on; a second one ends the process at once, without a traceback."""
+def _stopped(by: int, kept: str = "") -> None:
+    """End after a signal with how to go on; a second one ends the process at once, without a traceback.
+
+    `kept` are words about what is kept of the work.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    after = _AFTER_STOP.get(command, "nothing was written")
     if is_main():
-        click.echo(f"lar: stopped; {_AFTER_STOP.get(command, 'nothing was written')}", err=True)
+        click.echo(f"lar: stopped{kept if after == _GOES_ON else ''}; {after}", err=True)
     sys.exit(128 + by)
 
 

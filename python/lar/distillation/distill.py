@@ -20,6 +20,7 @@ from lar.distillation.rows.start import start_rows
 from lar.distillation.sides import Sides
 from lar.distillation.student import Student, check_targets
 from lar.distillation.training.arguments import steps_of
+from lar.distillation.training.callbacks import EndCallback
 from lar.distillation.training.checkpoints import (
     claim,
     last_checkpoint,
@@ -27,7 +28,7 @@ from lar.distillation.training.checkpoints import (
     recorded_start,
     run_identity,
 )
-from lar.distillation.training.distributed import check_launch, from_main, start, wait
+from lar.distillation.training.distributed import check_launch, from_main, greatest, start, wait
 from lar.distillation.training.faults import memory_advice
 from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
@@ -37,6 +38,7 @@ from lar.models.causal_lm import check_context, check_tokenizer, check_trainable
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened
+from lar.utils.ending import Stopped, asked, finishing_steps
 from lar.utils.files import check_replaceable, only_writer, temporary_folder
 from lar.utils.keywords import merge_options
 from lar.utils.paths import StrPath
@@ -191,16 +193,32 @@ def train(
             trainer.add_callback(callback)
         with advise_on_memory("training", memory_advice(options)):
             last, started = _begun(trainer, data, folder, taken, progress)
-            student.record = {
-                "lar_version": __version__,
-                "base_fingerprint": identity["model"],
-                "chat_template_hash": corpus.manifest.chat_template_hash,
-                "start": started,
-                **sides.to_dict(),
-                **trainer.run(last),
-            }
+            record = trainer.run(last) if checkpoints is None else _run_to_a_step(trainer, last)
+        student.record = {
+            "lar_version": __version__,
+            "base_fingerprint": identity["model"],
+            "chat_template_hash": corpus.manifest.chat_template_hash,
+            "start": started,
+            **sides.to_dict(),
+            **record,
+        }
         wait()  # others may still read the main process's temporary folder
     return student.eval()
+
+
+def _run_to_a_step(trainer: DistillationTrainer, last: Path | None) -> dict[str, Any]:
+    """The record of the run; a signal ends it after its step, with a checkpoint, in all processes.
+
+    Raises:
+        Stopped: a signal has ended it.
+    """
+    trainer.add_callback(EndCallback())
+    with finishing_steps():
+        record = trainer.run(last)
+        if number := greatest(asked(), trainer.args.device):
+            kept = from_main(lambda: last_checkpoint(trainer.folder))
+            raise Stopped(number, f" after step {trainer.state.global_step}, which is kept in {kept}")
+    return record
 
 
 def _begun(

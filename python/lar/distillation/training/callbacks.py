@@ -7,6 +7,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from lar.distillation.data import PackedExamples
+from lar.distillation.training.distributed import greatest
+from lar.utils.ending import asked
 from lar.utils.progress import Progress, annotate
 
 _NOTES = {
@@ -38,6 +40,18 @@ class ClockCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         now = time.perf_counter()
         self.sums["seconds"] += now - self.began
         self.began = now
+
+
+class EndCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Ends a run after the step in which a signal asks one of its processes for it, with a checkpoint.
+
+    The line of the log before the checkpoint has the steps since the last line, as before any other.
+    """
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Ask for the checkpoint and the end."""
+        if greatest(asked(), args.device):
+            control.should_log = control.should_save = control.should_training_stop = True
 
 
 class EpochCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here

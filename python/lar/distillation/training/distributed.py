@@ -77,6 +77,15 @@ def wait() -> None:
         distributed.barrier()
 
 
+def greatest(value: int, device: torch.device) -> int:
+    """The greatest of the processes' values, in all of them."""
+    if count() == 1:
+        return value
+    found = torch.tensor(value, device=device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return int(found)
+
+
 def summed(values: Mapping[str, float], device: torch.device) -> dict[str, float]:
     """Each value's sum over the processes. All pass the same names in the same order."""
     if count() == 1:
