@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
@@ -258,6 +259,32 @@ def test_a_folder_gains_success_without_further_training(split_corpus, teacher_f
     assert seen == gained
     with pytest.raises(OptionError, match="a sweep with another success"):
         sweep(*arguments, output, options, STEPS)
+
+
+def test_a_measurement_is_of_the_student_that_is_there(split_corpus, teacher_folder, tmp_path, trained):
+    def solved(_student):
+        return [True]
+
+    arguments, output = (split_corpus, teacher_folder), tmp_path / "out"
+    options = SweepOptions(sizes=(4,), gates=(None,))
+    first = sweep(*arguments, output, options, STEPS)
+    assert sweep(*arguments, output, options, STEPS) == first
+    longer = replace(STEPS, max_steps=9, learning_rate=3e-3)
+    for name, vocabulary in (("control", None), ("none-4", output / "none-4" / "vocabulary")):
+        own = replace(longer, control=vocabulary is None)
+        trained_by(split_corpus, str(teacher_folder), vocabulary, own, output / name / "student")
+    trained.clear()
+    second = sweep(*arguments, output, options, STEPS)
+    assert trained == []
+    for name in ("control", "none-4"):
+        (output / f"{name}.json").unlink()
+    assert second == sweep(*arguments, output, options, STEPS)  # as if nothing had been measured before
+    assert second.control.bits_per_byte < first.control.bits_per_byte
+    assert second.points[0].bits_per_byte < first.points[0].bits_per_byte
+    shutil.rmtree(output / "none-4" / "student")
+    third = sweep(*arguments, output, options, STEPS, success=solved)
+    assert trained == ["none-4"]  # its success is another student's than the bits were
+    assert third.points[0].bits_per_byte == pytest.approx(first.points[0].bits_per_byte, rel=1e-5)
 
 
 @pytest.mark.parametrize("side", ["training", "held_out"])

@@ -17,6 +17,7 @@ class Point:
     there are. reduction, prompt_reduction: of the agent's text and of what it only reads. bits_per_byte: of
     the agent's text. success: for each task of the caller's world whether it was solved, None without one.
     same_as: the name of the point with the same latents whose student this is, None where it has its own.
+    student: the digest of the measured student's weights and latents; None if an earlier version measured it.
     """
 
     gate: str | None
@@ -27,6 +28,7 @@ class Point:
     bits_per_byte: float
     success: tuple[bool, ...] | None = None
     same_as: str | None = None
+    student: str | None = None
 
     @property
     def name(self) -> str:

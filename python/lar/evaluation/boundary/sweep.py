@@ -9,6 +9,7 @@ from typing import Any
 
 from lar.corpus import Corpus
 from lar.distillation.distill import distill, number_of_steps
+from lar.distillation.earlier import EarlierStudent
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
@@ -229,20 +230,30 @@ class _Work:
     def _point(self, name: str, gate: str | None, size: int) -> Point:
         """A point; its student is trained unless it is there, and measured unless that was done.
 
-        A point that was measured by bits per byte alone gains its success.
+        A point that was measured by bits per byte alone gains its success. A point whose student is gone
+        stays as long as nothing more is asked of it.
         """
-        file = self._file(name)
         annotate(self._progress, name)
-        point = _stored(file) if file.is_file() else None
+        point = self._known(name)
         if point is not None and (self._success is None or point.success is not None):
             return point
+        if not self._trained(name):
+            point = None  # the figures of a student that is gone are not those of the next one
         vocabulary = None if name == CONTROL else self._mined(name, gate, size)
         student = self._student(name, vocabulary)
-        point = point or self._measured(student, vocabulary, gate, size)
+        point = point or self._measured(name, student, gate, size)
         if self._success is not None:
             point = replace(point, success=self._solved(self._success, student))
-        write_json(file, point.to_dict())
+        write_json(self._file(name), point.to_dict())
         return point
+
+    def _known(self, name: str) -> Point | None:
+        """The point of an earlier sweep, unless its folder has another student now."""
+        file = self._file(name)
+        point = _stored(file) if file.is_file() else None
+        if point is None or point.student is None or not self._trained(name):
+            return point
+        return point if point.student == EarlierStudent.load(self._folder(name)).digest() else None
 
     def _student(self, name: str, vocabulary: LatentVocabulary | None) -> Student:
         folder, options = self._folder(name), replace(self._distillation, control=vocabulary is None)
@@ -259,10 +270,8 @@ class _Work:
             mined.save(folder)
         return LatentVocabulary.load(folder)
 
-    def _measured(
-        self, student: Student, vocabulary: LatentVocabulary | None, gate: str | None, size: int
-    ) -> Point:
-        counts = None if vocabulary is None else evaluate(self._corpus, vocabulary).total
+    def _measured(self, name: str, student: Student, gate: str | None, size: int) -> Point:
+        counts = None if name == CONTROL else evaluate(self._corpus, student.vocabulary).total
         bits = bits_per_byte(self._corpus, student, max_length=self._distillation.max_length)
         return Point(
             gate=gate,
@@ -271,6 +280,7 @@ class _Work:
             reduction=0.0 if counts is None else counts.reduction,
             prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
             bits_per_byte=bits.bits_per_byte,
+            student=EarlierStudent.load(self._folder(name)).digest(),
         )
 
     def _solved(self, success: Success, student: Student) -> tuple[bool, ...]:
