@@ -416,3 +416,84 @@ def test_a_stage_that_fails_is_done_again(whole, folder):
     (folder / "hidden").rename(tokenizer)
     code, _, err = whole("--until", "corpus")
     assert code == 0, err
+
+
+def stages_done(err):
+    """The stages that a run has done, in their order."""
+    return [line.split(":")[0] for line in err.splitlines() if line.endswith(": ...")]
+
+
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        (["trajectories.parquet", "corpus"], []),  # nothing reads them any more
+        (["vocabulary"], ["mine"]),
+        (["vocabulary", "corpus"], ["corpus", "mine"]),
+        (["vocabulary", "trajectories.parquet"], ["mine"]),
+        (["vocabulary", "corpus", "trajectories.parquet"], ["import", "corpus", "mine"]),
+    ],
+)
+def test_a_stage_whose_result_is_gone_is_done_again_if_it_is_read(whole, folder, gone, again):
+    code, before, err = whole("--until", "mine", "--json")
+    assert code == 0, err
+    for name in gone:
+        path = folder / "run" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, after, err = whole("--until", "mine", "--json")
+    assert code == 0, err
+    assert stages_done(err) == again
+    vocabularies = [json.loads(text)["stages"]["mine"] for text in (before, after)]
+    assert all(of.pop("seconds") >= 0 for of in vocabularies)
+    assert vocabularies[0] == vocabularies[1]
+
+
+def test_what_was_made_of_another_result_is_made_anew(whole, folder):
+    at = folder / "run"
+    code, _, err = whole("--until", "distill")
+    assert code == 0, err
+    (at / "student").rename(folder / "student")
+    code, _, err = whole("--until", "mine")
+    assert code == 0, err
+    assert stages_done(err) == []  # nothing up to there reads the student
+    record = json.loads((at / "run.json").read_text())
+    record["results"]["distill"]["mine"] = "another vocabulary's"
+    (at / "run.json").write_text(json.dumps(record))
+    (folder / "student").rename(at / "student")
+    code, _, err = whole("--until", "distill")
+    assert code == 0, err
+    assert stages_done(err) == ["distill"]
+
+
+def test_a_result_that_was_replaced_is_refused(whole, folder, run):
+    at = folder / "run"
+    code, _, err = whole("--until", "mine")
+    assert code == 0, err
+    mine = ("mine", at / "corpus", "--size", "3", "-o", at / "vocabulary", "--overwrite")
+    code, _, err = run(*mine)
+    assert code == 0, err
+    code, _, err = whole("--until", "mine")
+    assert code == 2
+    assert "latent_vocabulary.json: not what the run's stage mine has written; put that back" in err
+    assert err.count("\n") == 1
+    (at / "mine.json").unlink()
+    code, out, err = whole("--until", "mine", "--json")
+    assert code == 0, err
+    assert stages_done(err) == ["mine"]
+    assert json.loads(out)["stages"]["mine"]["latents"] == 4
+
+
+def test_a_run_goes_on_from_another_working_directory(folder, run, monkeypatch):
+    monkeypatch.chdir(folder)
+    options = ("--model", "model", "-o", "run", "--options", "options.yaml", "--until")
+    code, _, err = run("run", "logs.jsonl", *options, "import")
+    assert code == 0, err
+    monkeypatch.chdir(folder / "model")
+    given = again(folder / "run")
+    code, _, err = run(*given[1:], "--until", "corpus")
+    assert code == 0, err
+    assert stages_done(err) == ["corpus"]
+    code, _, err = run("run", "../logs.jsonl", "--model", ".", "-o", "../run", *options[4:], "corpus")
+    assert code == 2  # options.yaml is not there
+    code, _, err = run("run", "../logs.jsonl", "--model", ".", "-o", "../run", "--until", "corpus")
+    assert code == 2
+    assert "a run with another options_file" in err

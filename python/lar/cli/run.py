@@ -13,7 +13,8 @@ import click
 from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
-from lar.cli.run_inputs import Stamps, check_same, stamps_of
+from lar.cli.run_inputs import Stamps, check_same, fixed, stamps_of
+from lar.cli.run_results import READS, Results
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import HOLD_OUT
 from lar.errors import OptionError
@@ -86,7 +87,8 @@ def command(
     The corpus is scored before it is mined if something reads the scores: --max-entropy, or the option
     cached_teacher. Nothing is asked. What each stage reports as JSON is kept in the folder. A run that was
     stopped goes on when you start it again, with the same options and files: finished stages are not
-    repeated. If another model wrote the logs, make a teacher by lar adapt first, and give it as the model.
+    repeated, unless what they wrote is gone and still needed. If another model wrote the logs, make a teacher
+    by lar adapt first, and give it as the model.
 
     \b
     Examples:
@@ -113,11 +115,10 @@ def command(
         from lar.models.folder import check_causal_lm
 
         check_causal_lm(model)
-    wanted = {"logs": list(map(str, logs)), "model": str(model), **fields._asdict(), **_plain(options)}
+    wanted = {"logs": list(map(fixed, logs)), "model": fixed(model), **fields._asdict(), **_plain(options)}
     with _only_run(output):
         _claim(output, {**wanted, _TRAINING: training.to_dict()}, stamps_of(logs, model))
-        run = _Run(output, model, logs, fields, options, training)
-        reports = {name: run.stage(name) for name in chosen}
+        reports = _Run(output, model, logs, fields, options, training, chosen, Results(output)).all_stages()
     if as_json:
         print_json({"folder": str(output), "stages": reports})
     else:
@@ -146,7 +147,7 @@ def again(folder: Path) -> list[Path | str]:
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    return {name: fixed(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
 @contextmanager
@@ -180,14 +181,18 @@ def _claim(output: Path, wanted: dict[str, Any], files: dict[str, Stamps | None]
         done = [name for name in STAGES if (output / f"{name}.json").is_file()]
         recorded = found.get(_INPUTS)
         same = check_same(output, recorded if isinstance(recorded, dict) else {}, files, done)
-        record = {**found, _INPUTS: same}
+        record = {**found, **_absolute(found), _INPUTS: same}
         if record == found:
             return
     write_json(file, record)
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """The names of what a record has with another value; an earlier version has recorded less."""
+    """The names of what a record has with another value.
+
+    An earlier version has recorded less, and relative paths.
+    """
+    found = {**found, **_absolute(found)}
     known = {name: value for name, value in wanted.items() if name != _TRAINING and (name in found or value)}
     recorded = found.get(_TRAINING)
     training = recorded if isinstance(recorded, dict) else {}
@@ -195,6 +200,13 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         *(name for name, value in known.items() if found.get(name) != value),
         *(name for name, value in training.items() if wanted[_TRAINING].get(name) != value),
     ]
+
+
+def _absolute(record: dict[str, Any]) -> dict[str, Any]:
+    """The paths of a record as they are called from every working directory."""
+    logs, files = record.get("logs"), ("model", "options_file")
+    one = {name: fixed(record[name]) for name in files if isinstance(record.get(name), str)}
+    return {**one, "logs": [fixed(str(path)) for path in logs]} if isinstance(logs, list) else one
 
 
 @dataclass(frozen=True)
@@ -207,20 +219,48 @@ class _Run:
     fields: Fields
     options: dict[str, Any]
     training: "DistillOptions"
+    chosen: list[str]
+    results: Results
 
-    def stage(self, name: str) -> dict[str, Any]:
-        """Do a stage, unless its report is there already; return the report."""
-        from lar.utils.files import read_json, write_json
+    def all_stages(self) -> dict[str, dict[str, Any]]:
+        """Do the chosen stages that are not done; return the reports of all."""
+        from lar.utils.files import read_json
 
-        file = self.folder / f"{name}.json"
-        if file.is_file():
-            note(f"{name}: done already")
-        else:
-            note(f"{name}: ...")
-            # What is there without a report is of this run, which was stopped between the two.
-            overwrite = ["--overwrite"] if name in _OVERWRITING else []
-            write_json(file, _report_in(self._called([*self._arguments(name), *overwrite])))
-        return read_json(file)
+        self.results.check(self.chosen)
+        needed = {self.chosen[-1]}
+        for name in reversed(self.chosen):
+            if not self._is_done(name, needed=name in needed):
+                needed.update(READS[name])
+        for name in self.chosen:
+            if self._is_done(name, needed=name in needed):
+                note(f"{name}: done already")
+            else:
+                self._do(name)
+        return {name: read_json(self.results.report(name)) for name in self.chosen}
+
+    def _reads(self, name: str) -> list[str]:
+        return [one for one in READS[name] if one in self.chosen]
+
+    def _is_done(self, name: str, *, needed: bool) -> bool:
+        """Whether a stage is done, and its result is there if that is needed."""
+        is_there = not needed or self.results.is_there(name)
+        return is_there and self.results.is_done(name, self._reads(name))
+
+    def _do(self, name: str) -> None:
+        """Do a stage, after those that it reads if their results are gone or out of date."""
+        from lar.utils.files import write_json
+
+        for one in self._reads(name):
+            if not self._is_done(one, needed=True):
+                self._do(one)
+        note(f"{name}: ...")
+        report = self.results.report(name)
+        report.unlink(missing_ok=True)
+        # What is there without a report is of this run, which was stopped between the two.
+        overwrite = ["--overwrite"] if name in _OVERWRITING else []
+        found = _report_in(self._called([*self._arguments(name), *overwrite]))
+        self.results.add(name, self._reads(name))
+        write_json(report, found)
 
     def _called(self, arguments: list[Path | str]) -> str:
         """What a command prints with --json."""

@@ -1,11 +1,12 @@
 """The files that `lar run` was given, by which a run that goes on notices others."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lar.errors import LarError, OptionError
-from lar.trajectories.inputs.files import Source, find_sources
+from lar.trajectories.inputs.files import STDIN, STDIN_NAME, Source, find_sources
 
 # Of a file: its bytes, 0 where that is not known, and when it was written in nanoseconds, None for a URL.
 Stamp = list[int | None]
@@ -19,10 +20,16 @@ READ_BY = {"logs": ("import",), "tokenizer": ("corpus",), "model": ("score", "di
 _THEY = {"logs": "they were", "tokenizer": "it was", "model": "it was"}
 
 
+def fixed(name: Path | str) -> str:
+    """A path as it is called from every working directory; a URL and standard input as they are."""
+    text = str(name)
+    return text if "://" in text or text in (*STDIN, STDIN_NAME) else os.path.abspath(text)  # noqa: PTH100
+
+
 def stamps_of(logs: Iterable[Path | str], model: Path) -> dict[str, Stamps | None]:
     """By the name of an input: its files; None where they cannot be listed, which the stage reports."""
     try:
-        of_logs = {source.full_name: _of_source(source) for source in find_sources(logs)}
+        of_logs = {fixed(source.full_name): _of_source(source) for source in find_sources(logs)}
     except (OSError, LarError):
         return {"logs": None, **_of_model(model)}
     return {"logs": of_logs, **_of_model(model)}
@@ -58,7 +65,8 @@ def check_same(
 
 
 def _changes(before: Stamps, now: Stamps) -> list[str]:
-    """What is other than before, each in words."""
+    """What is other than before, each in words; an earlier version has recorded relative paths."""
+    before, now = ({fixed(name): stamp for name, stamp in stamps.items()} for stamps in (before, now))
     return [
         *(f"{name} is new" for name in now if name not in before),
         *(f"{name} has changed" for name in now if name in before and now[name] != before[name]),
@@ -87,5 +95,5 @@ def _of_model(model: Path) -> dict[str, Stamps | None]:
             stamps = found[kind]
             assert stamps is not None
             stat = file.stat()
-            stamps[str(file)] = [stat.st_size, stat.st_mtime_ns]
+            stamps[fixed(file)] = [stat.st_size, stat.st_mtime_ns]
     return found
