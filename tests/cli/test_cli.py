@@ -167,7 +167,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3, 999999]\n")
     assert "size" in refused("mine", train, "--tokenizer", model, "--size", 0, "-o", out)
-    assert "train.jsonl.gz: no corpus folder (no manifest.json)" in refused("mine", train, "-o", out)
+    without = refused("mine", train, "-o", out)
+    assert "train.jsonl.gz: no corpus folder (no manifest.json), and logs need --tokenizer MODEL" in without
     assert "gates" in refused("mine", train, "--tokenizer", model, "--gates", "token,speed", "-o", out)
     assert "nats" in refused("mine", train, "--tokenizer", model, "--max-entropy", "often", "-o", out)
     assert "absent" in refused("mine", tmp_path / "absent.jsonl", "--tokenizer", model, "-o", out)

@@ -250,7 +250,7 @@ def test_logs_of_few_tasks_end_in_one_line(run, model, tmp_path, tasks, expected
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["LOGS"], "trajectories need --tokenizer"),
+        (["LOGS"], "logs need --tokenizer MODEL"),
         (["absent.jsonl"], "absent.jsonl: no such file or folder"),
         (["EMPTY", "--tokenizer", "MODEL"], "no trajectory could be read"),
         (["LOGS", "--tokenizer", "MODEL", "--price-input", "much"], "'much' is not a valid float"),

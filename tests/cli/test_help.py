@@ -28,6 +28,14 @@ def test_every_command_has_an_example(name):
     assert re.search(rf"Examples?:\n +lar {name}\b", shown.output)
 
 
+def test_the_titles_of_formats_stand_below_each_other():
+    shown = CliRunner().invoke(group, ["import", "--help"]).output
+    rows = re.search(r"(?s)Formats:\n(.*?)\n\n", shown)[1].splitlines()
+    assert len(rows) > 50
+    starts = {re.match(r" +\S+ +", row).end() for row in rows}
+    assert len(starts) == 1
+
+
 def called(monkeypatch, capsys, *arguments):
     monkeypatch.setattr("sys.argv", ["lar", *arguments])
     with pytest.raises(SystemExit) as done:

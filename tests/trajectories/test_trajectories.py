@@ -337,6 +337,18 @@ def test_task_key(tmp_path: Path) -> None:
     assert "no text or number at the task key 'meta.ids.1'" in str(problems.records[0])
 
 
+def test_a_task_key_without_the_path_before_it_is_told_the_whole_path(tmp_path: Path) -> None:
+    """What the error names is a task key that reads the record."""
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(talk(issue=None, metadata={"issue": [], "ids": ["x"], "run": {"issue": 7}})))
+    with pytest.raises(TrajectoryError, match=r"the task key 'issue' \(there is one at ") as error:
+        read(path, task_key="issue")
+    named = re.findall(r"there is one at '(.*?)'", str(error.value))
+    assert [item.task for item in read(path, task_key=named[0])[0]] == ["7"]
+    with pytest.raises(TrajectoryError, match=r"the task key 'none'$"):
+        read(path, task_key="none")
+
+
 def test_a_task_that_is_not_a_number_is_none(tmp_path: Path) -> None:
     """NaN is what Python writes for a missing value of a table; such runs have no task in common."""
     path = tmp_path / "log.jsonl"

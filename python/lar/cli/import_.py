@@ -19,6 +19,7 @@ from lar.trajectories.importing import Tally, import_logs
 from lar.trajectories.inputs.files import find_sources
 from lar.trajectories.tasks import one_task
 
+_WIDTH = max(map(len, FORMATS))
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
 PATHS are files, folders, patterns in quotes, URLs of these (s3://, gs://, hf://, ...), or - for standard
@@ -28,7 +29,7 @@ reason.
 
 \b
 Formats:
-{chr(10).join(f"  {name:<15} {known.title}" for name, known in FORMATS.items())}
+{chr(10).join(f"  {name:<{_WIDTH}} {known.title}" for name, known in FORMATS.items())}
 
 \b
 Examples:

@@ -113,7 +113,8 @@ def open_corpus(
     if tokenizer is None:
         check_exist(paths)
         raise OptionError(
-            f"{paths[0]}: no corpus folder (no {CORPUS_FILE}), and trajectories need --tokenizer"
+            f"{paths[0]}: no corpus folder (no {CORPUS_FILE}), and logs need --tokenizer MODEL, the folder of"
+            " your model"
         )
     with progress_bar("tokenizing") as bar:
         reading = ReadingBar(bar, paths, report)

@@ -1,7 +1,7 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ NO_AGENT = "no turn of the agent"
 SUCCEEDED = ("true", "yes", "success", "succeeded", "pass", "passed")
 FAILED = ("false", "no", "failure", "failed", "fail")
 _SHOWN = 40  # most characters of a value in an error
+_DEPTH = 4  # how many objects deep an error looks for a field
 _EXACT = 2**53  # below it, a whole number as a float is that number
 MAX_QUESTION = 200  # most characters of a question in a task's name
 
@@ -108,8 +109,24 @@ def look_up(record: Record, path: str, entries: Sequence[Any] = ()) -> str:
     roots = (*entries, record.value, record.context)
     found = next((text for root in roots if (text := text_at(root, path)) is not None), None)
     if found is None:
-        raise TrajectoryError(f"no text or number at the task key {path!r}")
+        raise TrajectoryError(f"no text or number at the task key {path!r}{_elsewhere(record.value, path)}")
     return found
+
+
+def _elsewhere(value: Any, path: str) -> str:
+    """Where the last step of a path that leads nowhere has a text or number, in words; empty without one."""
+    places = _places_of(value, path.rpartition(".")[2])
+    found = next((place for place in places if text_at(value, place) is not None), None)
+    return f" (there is one at {found!r})" if found else ""
+
+
+def _places_of(value: Any, name: str, depth: int = _DEPTH) -> Iterator[str]:
+    """The dotted paths of the members called `name` in an object and the objects in it, without lists."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if key == name:
+            yield name
+        if depth > 1:
+            yield from (f"{key}.{place}" for place in _places_of(inner, name, depth - 1))
 
 
 def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> bool | None:
