@@ -137,6 +137,7 @@ def test_with_a_gpu_the_training_has_a_price_and_is_paid_back(run, logs, model):
         shown = run(*given, *gpu, runs)[1]
         assert re.search(rf"less than a minute of one H100.* at your price of an hour, .*{paid_back}", shown)
         found = json.loads(run(*given, *gpu, runs, "--json")[1])
+        assert f"the default: {found['training']['tokens']:,} tokens" in shown  # and no 0.0 M
         training, bill = found["training"], found["bill"]
         assert training["price"] == pytest.approx(2 * 2.5 * training["hours"], abs=1e-6)
         for months, month in zip(training["months"], bill["with"], strict=True):
