@@ -118,6 +118,13 @@ def test_a_long_run_counts_by_its_tokens(tokenizer):
     assert point.reduction < 0.5 * statistics.median(point.reductions)
 
 
+def test_an_estimate_is_shown_by_its_recommendation(corpus):
+    found = estimate(corpus, sizes=[4, 8], splits=2, probes=False)
+    best = found.recommended
+    numbers = f"recommended={best.size}, reduction={best.reduction:.4f}, runs={found.runs}"
+    assert repr(found) == f"Estimate({numbers}, tasks={found.tasks}, points=2)"
+
+
 def test_the_tokens_of_a_row_are_those_of_all_runs_less_its_percentages(corpus):
     found = estimate(corpus, sizes=[4, 8], splits=3, probes=False)
     logs = base_usage(corpus)

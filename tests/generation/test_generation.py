@@ -369,6 +369,13 @@ def test_wrong_prompts_are_refused(student, prompts, error):
         generate(student, prompts)
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_messages_are_refused_with_what_to_give(student, is_listed):
+    messages = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(OptionError, match="not messages: give what transformers' apply_chat_template makes"):
+        generate(student, [messages] if is_listed else messages)
+
+
 def test_one_text_is_not_a_list_of_prompts(student):
     with pytest.raises(OptionError, match=r"lar\.generate\(student, \[prompt\]\)"):
         generate(student, "Hello")

@@ -158,6 +158,11 @@ class Estimate:
     half: Probe | None = None
     gated: Probe | None = None
 
+    def __repr__(self) -> str:
+        best = self.recommended
+        numbers = f"recommended={best.size}, reduction={best.reduction:.4f}, runs={self.runs}"
+        return f"Estimate({numbers}, tasks={self.tasks}, points={len(self.points)})"
+
     @property
     def recommended(self) -> Point:
         """The size that `lar.mine` takes of these, with the first gate: see `largest_fitting`.

@@ -1,6 +1,6 @@
 """Generation with a student: units from `transformers.generate`, expanded into text while they arrive."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Unpack
 
 import numpy as np
@@ -50,13 +50,19 @@ def generate(
         on_text: called with the index of a request and its new text, once that text is final.
 
     Raises:
-        OptionError: there is no prompt, an empty one, or one text in place of a list.
+        OptionError: there is no prompt, an empty one, one of messages, or one text in place of a list.
         VocabularyError: an id is outside the vocabulary.
     """
     sampling = merge_options(Sampling, sampling, keywords)
     student = opened(Student, student, "lar.generate(student, prompts)")
     if isinstance(prompts, str):
         raise OptionError("prompts must be a list; for a single one: lar.generate(student, [prompt])")
+    prompts = list(prompts)
+    if any(map(_is_messages, prompts)):
+        raise OptionError(
+            "a prompt is a text or ids, not messages: give what transformers' apply_chat_template makes of"
+            " them with add_generation_prompt=True, tokenize=False"
+        )
     rows = [as_read(student, prompt) for prompt in prompts]
     if not rows or any(len(row) == 0 for row in rows):
         raise OptionError("a prompt is empty" if rows else "no prompts")
@@ -64,6 +70,12 @@ def generate(
     requests = Requests(student, sampling, len(rows), on_text)
     write(student, sampling, requests, ids.to(student.device), mask.to(student.device))
     return requests.results()
+
+
+def _is_messages(prompt: object) -> bool:
+    """Whether a prompt is a message, or a list of some."""
+    first = prompt[0] if isinstance(prompt, list | tuple) and prompt else prompt
+    return isinstance(first, Mapping)
 
 
 def as_read(student: Student, prompt: Prompt) -> NDArray[np.uint32]:
