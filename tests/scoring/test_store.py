@@ -13,12 +13,13 @@ from lar.corpus.scores import TEACHER_FOLDER, Scores, TeacherRecord, scores_file
 from lar.corpus.shards import read_shard
 from lar.distillation import DistillOptions
 from lar.distillation.data import Examples
-from lar.errors import CorpusError
+from lar.errors import CorpusError, OptionError
 from lar.scoring import store
 from lar.scoring.score import score
 from lar.scoring.store import CachedTeacher
 from testing import tiny, toy
 from testing.corpora import contents
+from testing.few_steps import KilledError, kill_at
 
 FEW = {"lora_rank": 4, "lora_alpha": 8, "device": "cpu", "logging_steps": 1, "max_steps": 3}
 
@@ -78,6 +79,19 @@ def test_a_store_of_all_tokens_trains_the_student_that_the_teacher_trains(
     ]
     losses = [[line["loss"] for line in run.record["log"] if "loss" in line] for run in runs]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_a_stopped_student_does_not_go_on_with_other_distributions(scored, model, vocabulary, tmp_path):
+    cached = {"loss": "marginal", "cached_teacher": True, "max_length": 64}
+    options = DistillOptions(**FEW, **cached, save_steps=1, output_start="first")
+    with pytest.raises(KilledError):
+        distill(scored, model, vocabulary, options, tmp_path / "student", progress=kill_at(2))
+    score(scored, model, max_length=64, top_k=20)
+    with pytest.raises(OptionError, match="other cached_teacher"):
+        distill(scored, model, vocabulary, options, tmp_path / "student")
+    store.clear(scored)  # which keeps the larger number otherwise
+    score(scored, model, max_length=64, top_k=16)
+    assert distill(scored, model, vocabulary, options, tmp_path / "student").record["steps"] == 3
 
 
 def test_a_selection_reads_its_own_rows(scored, vocabulary):

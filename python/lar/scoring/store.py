@@ -6,6 +6,7 @@ windows of one length, and each file has as many likely tokens as the record giv
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,6 +201,11 @@ class CachedTeacher:
             )
         self._record = record
         self._base_size = corpus.manifest.base_size
+
+    @property
+    def precision(self) -> dict[str, Any]:
+        """How exactly the distributions are stored, as JSON-ready values: their `top_k` and `dtype`."""
+        return {"top_k": self._record.top_k, "dtype": self._record.dtype}
 
     def likely(self, shard: Shard) -> LikelyTokens:
         """The likely tokens of a whole shard, as they are stored.

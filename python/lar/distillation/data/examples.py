@@ -80,7 +80,7 @@ class Examples(Sequence[Example]):
             raise CorpusError(f"{corpus.path}: made with another tokenizer than the vocabulary")
         self.vocabulary = vocabulary
         self.max_length = max_length
-        self._teacher = teacher
+        self.teacher = teacher
         self._latent_dropout, self._seed, self._epoch = latent_dropout, seed, 0
         self._decode_only = decode_only and len(vocabulary) > 0  # otherwise units are tokens
         self._plan: list[tuple[Shard, int, Window]] = []
@@ -118,10 +118,10 @@ class Examples(Sequence[Example]):
         example = cut(tokens, parsed, self.vocabulary, window)
         if self._decode_only:
             example = _with_branches(example)
-        if self._teacher is None:
+        if self.teacher is None:
             return example
         positions = window.positions()[example.starts[example.supervised]]
-        return replace(example, top=self._teacher.top(shard, row, positions))
+        return replace(example, top=self.teacher.top(shard, row, positions))
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the latents that are spelled out anew."""

@@ -36,6 +36,7 @@ def run_identity(
         "mask": data.examples.mask_digest(),
         "options": same.to_dict(),
         "held_out": held_out and held_out.digest(),
+        "cached_teacher": data.examples.teacher and data.examples.teacher.precision,
         "processes": count(),
     }
     result: dict[str, Any] = json.loads(json.dumps(content))
@@ -53,7 +54,8 @@ def claim(folder: Path, identity: dict[str, Any]) -> None:
         return
     found = read_json(file)
     found.setdefault("processes", 1)  # of a version without several processes
-    found.setdefault("mask", identity.get("mask"))  # of a version that did not compare it
+    for name in ("mask", "cached_teacher"):  # of versions that did not compare them
+        found.setdefault(name, identity.get(name))
     different = [name for name, value in identity.items() if found.get(name) != value]
     if different:
         raise OptionError(
