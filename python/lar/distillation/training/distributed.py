@@ -1,7 +1,8 @@
 """What several processes do together: start, run a function in the main process for all, and add up.
 
 Each process plans all of the data and takes its own rows, so that a step of P processes with `a` accumulated
-batches each trains on the same rows as one process with P * a.
+batches each trains on the same rows as one process with P * a. At the end of an epoch, accelerate gives a
+process that has no row left one of the epoch's first rows again: all must take part in each step.
 """
 
 import os
