@@ -452,6 +452,15 @@ def test_a_vocabulary_is_needed_unless_the_run_is_a_control(corpus):
         distill(corpus, tiny.model(corpus.tokenizer.base_size), None, DistillOptions(**FEW))
 
 
+@pytest.mark.parametrize("loss", list(LOSS_FUNCTIONS))
+def test_a_vocabulary_without_latents_is_refused_unless_the_run_is_a_control(corpus, loss):
+    """As of `lar.mine` where it finds none. With a teacher, all gradients would be rounding errors."""
+    model, options = tiny.model(corpus.tokenizer.base_size), DistillOptions(**FEW, max_steps=1, loss=loss)
+    with pytest.raises(OptionError, match="no latents"):
+        distill(corpus, model, tiny.no_latents(corpus), options)
+    assert distill(corpus, model, tiny.no_latents(corpus), options, control=True).rows is None
+
+
 def test_the_record_of_a_control_trains_no_control_in_the_place_of_a_student(corpus, vocabulary, tmp_path):
     model = tiny.model(vocabulary.base_size)
     options = DistillOptions(**FEW, max_steps=1, fitted_batches=1, control=True)

@@ -98,8 +98,8 @@ def distill(
         TrainingError: loss or gradients are not finite, memory does not suffice, or `start_from` is no
             student of this model.
         OptionError: the checkpoints are another run's, or are being written by one, an option contradicts the
-            earlier student's LoRA, a window is longer than the model's context, or the options are a
-            control's and there is a vocabulary.
+            earlier student's LoRA, a window is longer than the model's context, the vocabulary has no
+            latents, or the options are a control's and there is a vocabulary.
         MissingExtraError: a package that `report_to` needs is not installed.
     """
     options = merge_options(DistillOptions, options, keywords)
@@ -127,6 +127,8 @@ def distill(
         vocabulary = LatentVocabulary((), corpus.tokenizer)
     if vocabulary is None:
         raise OptionError("a vocabulary is needed, unless the run is a control")
+    if not options.control and not len(vocabulary):
+        raise OptionError("the vocabulary has no latents to learn: leave it out (None) and train a control")
     _warn_of_template(vocabulary, corpus)
     corpus.warn_if_outdated()
     if options.decode_only and len(vocabulary):
