@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from functools import partial
 
 import pytest
 
 pytest.importorskip("torch", reason="models need the extra `train`")
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from lar.errors import OptionError, TrainingError
 from lar.models import causal_lm
@@ -51,6 +53,25 @@ def test_a_half_downloaded_model_is_one_line_with_its_folder(kept, tmp_path):
         load_model(tmp_path, device="cpu")
     assert str(found.value).startswith(str(tmp_path))
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("left_out", ["lm_head.weight", "model.layers.1.self_attn.q_proj.weight"])
+def test_weights_that_are_missing_are_refused_and_not_drawn_at_random(left_out, tmp_path):
+    tiny.model(40).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    save_file({name: value for name, value in load_file(file).items() if name != left_out}, file)
+    with pytest.raises(TrainingError, match=f"1 weight is not in its files, such as {left_out}"):
+        load_model(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("kind", [*tiny.FAMILIES, "tied", "vision"])
+def test_a_saved_model_is_loaded_with_its_own_weights(kind, tmp_path):
+    made = {"tied": partial(tiny.model, tied=True), "vision": tiny.with_vision}
+    model = made.get(kind, partial(tiny.of_family, kind))(40)
+    model.save_pretrained(tmp_path)
+    loaded = dict(load_model(tmp_path, device="cpu").named_parameters())
+    for name, value in model.named_parameters():
+        assert torch.equal(loaded[name], value), name
 
 
 def test_weights_of_other_shapes_are_one_line(tmp_path):

@@ -6,7 +6,7 @@ exist only for a chunk of positions at a time.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.hub import download_advice
 from lar.utils.paths import StrPath
 from lar.utils.processes import count, local_rank
+from lar.utils.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ def load_model(
 
     Raises:
         OptionError: the dtype or the attention is unknown, or this machine lacks the device.
-        TrainingError: the folder does not exist (of a name on a hub, the message has the download) or
-            contains no causal language model, or memory is too small for it.
+        TrainingError: the folder does not exist (of a name on a hub, the message has the download), contains
+            no causal language model or not all of its weights, or memory is too small for it.
     """
     target = choose_device(device)
     if isinstance(model, nn.Module):
@@ -94,7 +95,21 @@ def load_model(
 
 def _from_folder(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     with _of_folder(folder), no_bar():
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype, local_files_only=True, output_loading_info=True
+        )
+        _check_complete(folder, model, found["missing_keys"])
+    return model
+
+
+def _check_complete(folder: Path, model: nn.Module, missing: Collection[str]) -> None:
+    """Raise TrainingError where weights are `missing` in a folder; transformers draws them at random."""
+    missing = sorted({name for name, _ in model.named_parameters()}.intersection(missing))
+    if missing:
+        raise TrainingError(
+            f"{folder}: {counted(len(missing), 'weight is', 'weights are')} not in its files, such as "
+            f"{missing[0]}; without them it is no whole causal language model"
+        )
 
 
 def _parameters(folder: Path) -> int:
