@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lar import adapt, distill
@@ -122,7 +123,10 @@ def test_a_damaged_student_leaves_the_model_as_it_was(vocabulary, tmp_path):
     model, handle = caller_model(vocabulary.base_size)
     with torch.no_grad():
         logits = model(IDS).logits
-    before = picture(model)
+    before, weights = picture(model), load_file(tmp_path / "s" / "adapter_model.safetensors")
+    save_file(dict(list(weights.items())[1:]), tmp_path / "s" / "adapter_model.safetensors")
+    with pytest.raises(TrainingError, match="weights are missing"):
+        Student.load(tmp_path / "s", model, device="cpu")
     for name in ("latent_rows.safetensors", "adapter_model.safetensors"):
         (tmp_path / "s" / name).write_bytes(b"damaged")
         with pytest.raises(TrainingError):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from lar import adapt, distill
@@ -158,6 +159,18 @@ def test_an_adapter_of_nonsense_is_refused(kept, tmp_path, name):
     folder = shutil.copytree(kept, tmp_path / "adapter")
     (folder / name).write_text("[]")
     with pytest.raises(LarError) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_that_lacks_weights_is_refused(kept, tmp_path):
+    """PEFT would begin them as in a new adapter: those of B are 0, as if nothing had been learnt there."""
+    folder = shutil.copytree(kept, tmp_path / "adapter")
+    file = folder / "adapter_model.safetensors"
+    weights = load_file(file)
+    left_out = next(name for name in weights if "lora_B" in name)
+    save_file({name: value for name, value in weights.items() if name != left_out}, file)
+    with pytest.raises(TrainingError, match=r"weights are missing: .*lora_B") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
 

@@ -18,8 +18,7 @@ from lar.distillation.options import AdaptOptions, DistillOptions
 from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import like, whole
 from lar.errors import OptionError, TrainingError
-from lar.models.adapter import base_folder, is_adapter
-from lar.models.broken_files import as_training_error
+from lar.models.adapter import base_folder, is_adapter, put_on
 from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
 from lar.models.compatibility import quiet_peft
 from lar.models.in_use import evaluating
@@ -204,8 +203,7 @@ class Student(nn.Module):
         rows = LatentRows.start(base, vocabulary) if len(vocabulary) else None
         with Snapshot(base).restored_on_error():
             learns = _freeze(base)
-            with as_training_error(f"{folder}: its adapter is damaged, or of another model"), quiet_peft():
-                adapted = PeftModel.from_pretrained(base, str(folder), local_files_only=True)
+            adapted = put_on(base, folder, "its adapter is damaged, or of another model")
             placed = None if rows is None else rows.to(base.device)
             student = cls(adapted, vocabulary, placed, record, read_digests(folder / TRAINED_FILE))
             student._base_learns = learns

@@ -1,6 +1,7 @@
 """Loads a PEFT LoRA folder as a model: the base with the adapter merged into it, in memory."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 from lar.errors import TrainingError
 from lar.models.compatibility import quiet_peft
 from lar.utils.result_files import ROWS_FILE
+from lar.utils.words import shortened
 
 CONFIG_FILE = "adapter_config.json"
+# PEFT begins those weights as in a new adapter, and warns.
+_MISSING = "Found missing adapter keys while loading the checkpoint"
 
 
 def is_adapter(folder: Path) -> bool:
@@ -89,10 +93,28 @@ def _base_of_adapter(folder: Path) -> Path:
     return base_folder(folder)
 
 
-def _merge(model: Any, folder: Path) -> Any:
+def put_on(model: Any, folder: Path, wrong: str = "not an adapter of its base") -> Any:
+    """The PEFT model of `model` with the adapter in a folder.
+
+    Raises:
+        TrainingError: with the words `wrong`, where the adapter does not fit the model or lacks weights.
+    """
     from peft import PeftModel
 
     from lar.models.broken_files import as_training_error
 
-    with as_training_error(f"{folder}: not an adapter of its base"), quiet_peft():
-        return PeftModel.from_pretrained(model, str(folder), local_files_only=True).merge_and_unload()
+    with as_training_error(f"{folder}: {wrong}"), quiet_peft(), warnings.catch_warnings():
+        warnings.filterwarnings("error", message=_MISSING, category=UserWarning)
+        try:
+            return PeftModel.from_pretrained(model, str(folder), local_files_only=True)
+        except UserWarning as found:
+            names = str(found).removeprefix(_MISSING).strip(" :[].")
+            raise TrainingError(f"{folder}: {wrong}, weights are missing: {shortened(names, 200)}") from None
+
+
+def _merge(model: Any, folder: Path) -> Any:
+    from lar.models.broken_files import as_training_error
+
+    adapted = put_on(model, folder)
+    with as_training_error(f"{folder}: not an adapter of its base"):
+        return adapted.merge_and_unload()
