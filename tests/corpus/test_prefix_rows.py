@@ -185,15 +185,14 @@ def test_the_bytes_depend_on_no_number_of_workers_and_a_stopped_build_goes_on(co
     assert contents(again.path) == contents(corpus.path)
 
 
-def test_a_prefix_cache_misses_what_follows_dropped_reasoning(corpus):
+def test_a_prefix_cache_misses_what_follows_dropped_reasoning(either):
     """The usage equals that of a cache which has the row before, counted request by request."""
-    vocabulary = mine(corpus, 16, min_support=2)
-    found = usage(corpus, vocabulary)
-    assert base_usage(corpus).base == found.base == sum_of(counted(corpus, None))
-    assert found.units == sum_of(counted(corpus, vocabulary))
-    assert found.runs == corpus.num_trajectories
-    assert sum(tokens.generated for tokens in base_tokens_by_task(corpus).values()) == found.base.generated
-    assert sum(tokens.new for tokens in base_tokens_by_task(corpus).values()) == found.base.new
+    vocabulary = mine(either, 16, min_support=2)
+    found = usage(either, vocabulary)
+    assert base_usage(either).base == found.base == sum_of(counted(either, None))
+    assert found.units == sum_of(counted(either, vocabulary))
+    assert found.runs == either.num_trajectories
+    assert sum_of(list(base_tokens_by_task(either).values())) == found.base
 
 
 def sum_of(counts):
@@ -201,21 +200,30 @@ def sum_of(counts):
 
 
 def counted(corpus, vocabulary):
-    for_all, before = [], None
-    for row in corpus:
-        ids, action = row.tokens, row.action
-        if vocabulary is not None:
-            form = vocabulary.reparameterize(row.tokens, row.action)
-            ids, action = form.units, form.action
-        cached = common(before, ids) if row.continues else 0
-        begins = [place for place in np.flatnonzero(action) if place == 0 or not action[place - 1]]
-        generated = int(action.sum())
-        new = int((~action[: begins[-1]]).sum()) - cached
+    parsed = [
+        row if vocabulary is None else vocabulary.reparameterize(row.tokens, row.action) for row in corpus
+    ]
+    ids = [row.tokens if vocabulary is None else row.units for row in parsed]
+    lengths = [common(ids[at - 1], ids[at]) if row.continues else 0 for at, row in enumerate(corpus)]
+    for_all = []
+    for row, cached, own in zip(parsed, lengths, written_in(parsed, lengths), strict=True):
+        begins = [place for place in np.flatnonzero(row.action) if place == 0 or not row.action[place - 1]]
+        generated = int(row.action.sum())
+        new = int((~own[cached : begins[-1]]).sum())
         sent = sum(int(begin) for begin in begins)
-        resent = sum(int(action[:begin].sum()) for begin in begins)
-        for_all.append(Tokens(generated, len(ids) - generated - cached, new, sent - resent - new, resent))
-        before = ids
+        resent = sum(int(own[:begin].sum()) for begin in begins)
+        for_all.append(Tokens(generated, len(own) - generated - cached, new, sent - resent - new, resent))
     return for_all
+
+
+def written_in(rows, lengths):
+    """The agent's flags of rows that share `lengths` with the one before: what one has, both have."""
+    own = [row.action.copy() for row in rows]
+    before = None
+    while before != (before := [row.tolist() for row in own]):
+        for one, other, length in zip(own, own[1:], lengths[1:], strict=False):
+            one[:length] = other[:length] = one[:length] | other[:length]
+    return own
 
 
 def common(one, other) -> int:

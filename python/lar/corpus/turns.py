@@ -74,6 +74,25 @@ def read_before(
     return found
 
 
+def written(
+    ids: NDArray[np.uint32],
+    action: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    continues: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which of n ids the agent wrote; bool (n).
+
+    It may have written them in another row of the run, which has the same up to there: in this one they are
+    text of the conversation. The arguments are those of `newly_read`.
+    """
+    found, repeated = action.copy(), list(_repeated(ids, offsets, continues))
+    for before, begin, length in reversed(repeated):
+        found[before : before + length] |= found[begin : begin + length]
+    for before, begin, length in repeated:
+        found[begin : begin + length] |= found[before : before + length]
+    return found
+
+
 def first_places(
     places: NDArray[np.int64],
     ids: NDArray[np.uint32],

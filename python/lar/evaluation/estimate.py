@@ -263,7 +263,8 @@ def estimate(
     task is measured once. All tasks are mined once more to count the latents' uses: so of logs that are no
     sample, the recommended size is the one that `lar.mine` takes of `sizes`. No model is needed. A corpus of
     more than `most_tokens` tokens is sampled by whole tasks; more logs usually save more, so a sample's
-    percentages are on the careful side.
+    percentages are on the careful side. Its shares of learnable latents are not: these are chosen by the
+    uses that are scaled to all logs.
     The tokens of a run are those of all logs: what a sample has of each kind, times the tokens of all logs by
     those of the sample, over all runs. So a few long runs that the sample has or lacks do not move them.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lar.corpus import Corpus, Shard
 from lar.corpus.backend import map_shards
-from lar.corpus.turns import read_before, turn_starts
+from lar.corpus.turns import read_before, turn_starts, written
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 
@@ -96,41 +96,64 @@ def base_tokens_by_task(corpus: Corpus) -> dict[str, Tokens]:
     for shard in corpus.shards():
         offsets = shard.offsets.astype(np.int64)
         known = read_before(shard.tokens, offsets, shard.continues)
+        own = written(shard.tokens, shard.action, offsets, shard.continues)
         for task, begin, end in zip(shard.tasks, offsets[:-1], offsets[1:], strict=True):
-            cached = int(known[begin:end].sum())
-            tokens, _ = _tokens(shard.action[begin:end], np.array([0, end - begin]), cached)
+            row = slice(begin, end)
+            tokens, _ = _tokens(shard.action[row], np.array([0, end - begin]), own[row], known[row])
             found[task] += tokens
     return dict(found)
 
 
 def _base_of_shard(shard: Shard) -> Usage:
     offsets = shard.offsets.astype(np.int64)
-    cached = int(read_before(shard.tokens, offsets, shard.continues).sum())
-    base, turns = _tokens(shard.action, offsets, cached)
+    base, turns = _of_rows(shard.tokens, shard.action, offsets, shard.continues)
     return Usage(shard.num_runs, turns, base, base)
 
 
 def _of_shard(vocabulary: LatentVocabulary, shard: Shard) -> Usage:
     form = vocabulary.reparameterize(shard.tokens, shard.action, shard.offsets)
     ends = np.searchsorted(form.starts, shard.offsets)
-    without = _base_of_shard(shard)
-    units, _ = _tokens(form.action, ends, int(read_before(form.units, ends, shard.continues).sum()))
-    return replace(without, units=units)
+    units, _ = _of_rows(form.units, form.action, ends, shard.continues)
+    return replace(_base_of_shard(shard), units=units)
 
 
-def _tokens(action: NDArray[np.bool_], offsets: NDArray[np.int64], cached: int = 0) -> tuple[Tokens, int]:
+def _of_rows(
+    ids: NDArray[np.uint32],
+    action: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    continues: NDArray[np.bool_],
+) -> tuple[Tokens, int]:
+    """The tokens of rows, and the number of the agent's turns; the arguments are those of `newly_read`."""
+    own = written(ids, action, offsets, continues)
+    return _tokens(action, offsets, own, read_before(ids, offsets, continues))
+
+
+def _tokens(
+    action: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    own: NDArray[np.bool_] | None = None,
+    known: NDArray[np.bool_] | None = None,
+) -> tuple[Tokens, int]:
     """The tokens of conversations with `offsets` (m + 1), and the number of the agent's turns.
 
-    cached: the number of ids that are `read_before`.
+    own: (n), what is `written`; None: that is `action` (n). known: (n), what is `read_before`; None: nothing.
     """
+    own = action if own is None else own
+    known = np.zeros(len(action), np.bool_) if known is None else known
     turns = turn_starts(action, offsets)
-    runs = np.searchsorted(offsets, turns, side="right") - 1
-    before = offsets[runs]
-    written = np.concatenate([[0], np.cumsum(action, dtype=np.int64)])
-    own = written[turns] - written[before]  # of what a turn's request holds
-    read = turns - before - own
-    new = int(read[np.diff(runs, append=-1) != 0].sum()) - cached
-    generated = int(written[-1])
-    prompt = len(action) - generated - cached
-    parts = Tokens(generated, prompt, new, int(read.sum()) - new, int(own.sum()))
-    return parts, len(turns)
+    rows = np.searchsorted(offsets, turns, side="right") - 1
+    before = offsets[rows]
+    resent = _between(own, before, turns)  # of what a turn's request holds
+    read = turns - before - resent
+    last = np.diff(rows, append=-1) != 0  # turns of a row
+    new = int((read - _between(known & ~own, before, turns))[last].sum())
+    generated = int(action.sum())
+    prompt = len(action) - generated - int(known.sum())
+    return Tokens(generated, prompt, new, int(read.sum()) - new, int(resent.sum())), len(turns)
+
+
+def _between(flags: NDArray[np.bool_], begin: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many of the flags from `begin` to `end` are set, for k such pairs; int64 (k)."""
+    counts = np.concatenate([[0], np.cumsum(flags, dtype=np.int64)])
+    found: NDArray[np.int64] = counts[end] - counts[begin]
+    return found
