@@ -346,6 +346,9 @@ def test_the_command_prints_a_curve_a_bill_and_the_next_step(corpus):
     assert bill["with"][0] <= bill["with"][1] < bill["without"]
     for saved, month in zip(bill["saved_written"], bill["with"], strict=True):
         assert 0 < saved < bill["without"] - month
+    ends = sorted(zip(found["realised"], bill["with"], bill["saved_written"], strict=True))
+    assert ends[0][1] > ends[1][1]  # who saves more pays less
+    assert ends[0][2] < ends[1][2]
 
 
 def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):

@@ -122,7 +122,7 @@ def command(
     summary = {
         **found.to_dict(),
         "records": sum(counts.records for counts in report.formats.values()) or None,
-        "realised": list(REALISED),
+        "realised": list(reversed(REALISED)),  # in the order of the bill's months
         "bill": month,
         "training": None if cost is None else _training(cost, month, AdaptOptions.max_length),
     }
@@ -164,6 +164,7 @@ def _bill(
 def _bill_of(point: "Point", prices: "Prices | None", whole: "Sample") -> dict[str, Any] | None:
     """A month's cost without latents, and with those of a point at both ends of what students realised.
 
+    with, saved_written: in the order of `realised` in the summary, the most first.
     without_error: two standard errors of `without`, as a share; 0 where all logs were measured.
     """
     if prices is None:
