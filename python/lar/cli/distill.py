@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -21,6 +21,7 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
+    teacher_option,
 )
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
@@ -31,9 +32,7 @@ from lar.utils.words import counted
 
 @click.command("distill")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option(
-    "--model", required=True, type=MODEL, help="The teacher's folder: a checkpoint or a PEFT adapter."
-)
+@teacher_option
 @click.option(
     "--vocabulary", type=EXISTING_PATH, help="The vocabulary's folder; needed unless the run is a --control."
 )

@@ -13,11 +13,11 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import device_options, needs_train_extra
 from lar.corpus.selection import Split
+from lar.distillation.options import AdaptOptions
 from lar.errors import CorpusError, OptionError
 from lar.utils.result_files import VOCABULARY_FILE
 from lar.vocabulary.turn_lengths import TurnLength
 
-_MAX_LENGTH = 2048  # base tokens of a window of a model without students
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
 
@@ -35,7 +35,7 @@ _SHOWN = 5  # of the latents that are no longer used; --json lists all
     "--max-length",
     type=click.IntRange(8),
     help="The number of base tokens that a model reads at a time.  [default: that of the arms' training; "
-    f"{_MAX_LENGTH} for the model alone]",
+    f"{AdaptOptions.max_length} for the model alone]",
 )
 @fields_options()
 @device_options
@@ -95,7 +95,7 @@ def command(
         _check_unseen(measured, folders)
     on = {"dtype": dtype, "device": device}
     trained = folders["student"] or folders["control"]
-    length = max_length or (trained and trained_length(trained)) or _MAX_LENGTH
+    length = max_length or (trained and trained_length(trained)) or AdaptOptions.max_length
     bits = _bits_per_byte(measured, length, result.in_sample, on, **folders)
     if as_json:
         more = {"bits_per_byte": bits} if bits else {}

@@ -8,17 +8,15 @@ import click
 from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
-from lar.cli.common import EXISTING_PATH, MODEL, json_option, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, json_option, print_json, progress_bar
 from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
-from lar.cli.training import device_options, needs_train_extra
+from lar.cli.training import device_options, needs_train_extra, teacher_option
 
 
 @click.command("score")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option(
-    "--model", required=True, type=MODEL, help="The teacher's folder: a checkpoint or a PEFT adapter."
-)
+@teacher_option
 @click.option(
     "--batch-tokens",
     type=click.IntRange(1),

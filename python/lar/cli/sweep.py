@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import print_next
 from lar.cli.prose import print_prose
@@ -21,6 +21,7 @@ from lar.cli.training import (
     needs_train_extra,
     option_flags,
     options_file_option,
+    teacher_option,
 )
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
@@ -35,7 +36,7 @@ FILES = (SWEEP_RESULT_FILE, "sweep.png", "sweep.svg")
 
 @click.command("sweep")
 @click.argument("corpus", type=EXISTING_PATH)
-@click.option("--model", required=True, type=MODEL, help="The teacher's folder.")
+@teacher_option
 @click.option("-o", "--output", required=True, type=PATH, help="The folder of all students and figures.")
 @click.option(
     "--size",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_PATH
+from lar.cli.common import EXISTING_PATH, MODEL
 from lar.distillation.options import AdaptOptions
 from lar.errors import MissingExtraError
 from lar.utils.extras import install_command
@@ -74,6 +74,9 @@ def needs_train_extra() -> None:
 
 Options = TypeVar("Options", bound=AdaptOptions)
 
+teacher_option = click.option(
+    "--model", required=True, type=MODEL, help="The teacher's folder: a checkpoint or a PEFT adapter."
+)
 options_file_option = click.option(
     "--options",
     "options_file",

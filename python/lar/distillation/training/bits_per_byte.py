@@ -15,6 +15,7 @@ from lar.corpus import Corpus
 from lar.corpus.seen_tasks import check_unseen, digests_of
 from lar.distillation.data import Example, Examples, pack
 from lar.distillation.loss import FirstTokens, sft
+from lar.distillation.options import AdaptOptions
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
 from lar.models.causal_lm import autocast, check_context, check_tokenizer, hidden_states, load_model
@@ -76,7 +77,7 @@ def bits_per_byte(
     corpus: Corpus,
     model: Any,
     *,
-    max_length: int = 2048,
+    max_length: int = AdaptOptions.max_length,
     batch_tokens: int | None = None,
     dtype: str = "auto",
     device: str | None = None,
