@@ -365,6 +365,7 @@ def test_what_is_recommended_is_priced_and_named_in_the_next_command(corpus):
         assert found["bill"]["without"] == pytest.approx(point["base_generated"] / 1e3, rel=1e-2)
         assert found["bill"]["with"][0] == pytest.approx(point["units_generated"] / 1e3, rel=1e-2)
         assert f"with {size} latents and {f'the entropy gate {gate}' if gate else 'no entropy gate'}" in shown
+        assert "(1 split)" in shown
         command = shown[shown.index("lar mine") :].split(" -o ")[0]
         assert f"--size {size}" in command
         assert ("--max-entropy p60" in command) == (gate is not None)

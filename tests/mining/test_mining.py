@@ -313,6 +313,13 @@ def test_a_size_for_which_there_are_no_ids_is_refused_by_its_name(corpus, size):
         mine(corpus, size=size)
 
 
+@pytest.mark.parametrize(("name", "least"), [("min_support", 1), ("min_count", 1), ("max_length", 2)])
+@given(below=st.integers(1, 10**20))
+def test_a_number_below_the_least_is_refused_by_its_name(name, least, below):
+    with pytest.raises(OptionError, match=f"^{name} must be at least {least}, not {least - below}$"):
+        MiningOptions(**{name: least - below})
+
+
 def test_a_corpus_without_an_agent_is_refused(tokenizer):
     run = Trajectory(id="1", task="1", messages=[{"role": "user", "content": "anybody there?"}])
     with pytest.raises(CorpusError, match="no token of an agent"):

@@ -9,7 +9,7 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.corpus.selection import HOLD_OUT
 from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
-from lar.utils.words import about_hours
+from lar.utils.words import about_hours, counted
 from lar.vocabulary.learnable import LEARNABLE
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _print_choice(found: "Estimate") -> None:
         print_prose(
             f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
             f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
-            f" ({len(found.gated.splits)} splits; by {by}). Try {gate} if a student loses"
+            f" ({counted(len(found.gated.splits), 'split')}; by {by}). Try {gate} if a student loses"
             " success (docs/howto/choose.md)."
         )
     elif any(point.gate is not None for point in found.points):
@@ -156,7 +156,7 @@ def _print_more(found: "Estimate") -> None:
         saved = found.half.reduction
         print_prose(
             f"Mined on half as many tasks, {best.size} latents save {saved:.1%} in place of"
-            f" {saved - found.half.difference:.1%} ({len(found.half.splits)} splits).{part}"
+            f" {saved - found.half.difference:.1%} ({counted(len(found.half.splits), 'split')}).{part}"
         )
     print_prose(
         f"A trained agent may save less than its logs could: SmolLM2-135M saved {REALISED[0]:.0%} of that on"

@@ -19,6 +19,8 @@ MOST_LATENTS = (1 << 26) - 1
 # The numbers of latents that `mine` chooses from where none is given, and that `estimate` compares.
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
+_LEAST = {"min_support": 1, "min_count": 1, "max_length": 2}
+
 
 class MiningKeywords(TypedDict, total=False):
     """The fields of `MiningOptions` but its size, as keywords of `mine`."""
@@ -83,6 +85,9 @@ class MiningOptions:
         check_fields(self)
         if not 1 <= self.size <= MOST_LATENTS:
             raise OptionError(f"size must be from 1 to {MOST_LATENTS}, not {self.size}")
+        for name, least in _LEAST.items():  # the core takes no negative number, and would not name the option
+            if (number := getattr(self, name)) < least:
+                raise OptionError(f"{name} must be at least {least}, not {number}")
         _ = self.limits  # checked as they are made
         for name in ("max_crossing", "min_kept"):
             if not 0 <= (share := getattr(self, name)) <= 1:
