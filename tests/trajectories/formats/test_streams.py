@@ -51,6 +51,30 @@ def gemini(said: list[str], calls: int) -> Iterator[Event]:
     yield {"candidates": [{"content": {"role": "model", "parts": []}, "finishReason": "STOP"}]}
 
 
+def gemini_in_pieces(said: list[str], calls: int) -> Iterator[Event]:
+    """As `gemini`, but each call in pieces (`streamFunctionCallArguments`)."""
+    *texts, last = gemini(said, 0)
+    yield from texts
+    value = {"jsonPath": "$.bay", "numberValue": 4}
+    for _ in range(calls):
+        for piece in (
+            {"name": "count", "willContinue": True},
+            {"partialArgs": [value], "willContinue": True},
+            {},
+        ):
+            parts = [{"functionCall": piece}]
+            yield {"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0}]}
+    yield last
+
+
+def chat_in_parts(said: list[str], calls: int) -> Iterator[Event]:
+    """As `chat`, but each delta's text in parts (Mistral)."""
+    for event in chat(said, calls):
+        delta = event["choices"][0]["delta"]
+        parts = [{"type": "text", "text": delta["content"]}] if "content" in delta else None
+        yield {"choices": [{"delta": {"content": parts} if parts else delta}]}
+
+
 def converse(said: list[str], calls: int) -> Iterator[Event]:
     yield {"messageStart": {"role": "assistant"}}
     for piece in said:
@@ -113,8 +137,10 @@ FORMS: dict[str, Callable[[list[Event]], Any]] = {
 }
 STREAMS = {
     "chat": (CHAT, chat, FORMS),
+    "chat in parts": (CHAT, chat_in_parts, FORMS),
     "ollama": (CHAT, ollama, FORMS | {"lines": lines}),
     "gemini": (GEMINI, gemini, FORMS),
+    "gemini in pieces": (GEMINI, gemini_in_pieces, FORMS),
     "anthropic": (CHAT, anthropic, FORMS),
     "converse": (CONVERSE, converse, FORMS | {"stream": lambda events: {"stream": events}}),
     "responses": (RESPONSES, responses, FORMS),
@@ -134,7 +160,7 @@ def test_the_pieces_are_joined_in_any_interface_and_form(name, form, said, calls
     if not "".join(said) and not calls:
         return
     (found,), report = read({"request": request, "response": forms[form](list(stream(said, calls)))})
-    is_named = name in ("chat", "anthropic", "converse", "responses")
+    is_named = name in ("chat", "chat in parts", "anthropic", "converse", "responses")
     made = [call("count", '{"bay": 4}', f"c{number}" if is_named else None) for number in range(calls)]
     assert found.messages == [ASKED, agent("".join(said), *made)]
     assert not [
@@ -144,6 +170,7 @@ def test_the_pieces_are_joined_in_any_interface_and_form(name, form, said, calls
 
 ENDS: dict[str, list[Event]] = {
     "chat": [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}],
+    "chat in parts": [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}],
     "responses": [{"type": "response.completed", "response": {"id": "r", "status": "completed"}}],
 }
 
@@ -194,6 +221,67 @@ def test_what_is_lost_of_a_call_that_was_cut_is_named():
         assert report.cut == 1
         lost = {path.rpartition(".")[2] for _, path in report.left_out}
         assert lost == {"name", "arguments"}
+
+
+def pieces_of(value: Any, path: str = "$") -> Iterator[Event]:
+    """What Gemini would stream of the argument `value` at `path`; a text in two pieces."""
+    if isinstance(value, dict | list):
+        inner = enumerate(value) if isinstance(value, list) else value.items()
+        for step, one in inner:
+            yield from pieces_of(one, f"{path}[{step}]" if isinstance(value, list) else f"{path}.{step}")
+    elif isinstance(value, str):
+        yield {"jsonPath": path, "stringValue": value[:1], "willContinue": True}
+        yield {"jsonPath": path, "stringValue": value[1:]}
+    else:
+        kind = "nullValue" if value is None else "boolValue" if isinstance(value, bool) else "numberValue"
+        yield {"jsonPath": path, kind: value}
+
+
+NAMES = st.text("ab", min_size=1, max_size=2)
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab"),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(NAMES, inner, min_size=1),
+    max_leaves=6,
+)
+
+
+@given(arguments=st.dictionaries(NAMES, NESTED, max_size=3))
+@settings(deadline=None, max_examples=50)
+def test_arguments_that_gemini_streams_by_their_paths_are_put_together(arguments):
+    calls = [{"name": "count"}, *({"partialArgs": [piece]} for piece in pieces_of(arguments)), {}]
+    parts = [{"functionCall": {"willContinue": True, **one}} for one in calls]
+    events = [{"candidates": [{"content": {"role": "model", "parts": [part]}}]} for part in parts]
+    events.append({"candidates": [{"finishReason": "STOP"}]})
+    before = json.dumps(events)
+    (found,), _ = read({"request": GEMINI, "response": events})
+    assert json.loads(found.messages[-1]["tool_calls"][0]["function"]["arguments"]) == arguments
+    assert json.dumps(events) == before
+
+
+@pytest.mark.parametrize("path", ["bay", "$", "$.bay[4]", "$..bay", "$[0]"])
+def test_a_path_of_no_known_form_makes_the_reply_unreadable(path):
+    parts = [
+        {"functionCall": {"name": "count"}},
+        {"functionCall": {"partialArgs": [{"jsonPath": path, "boolValue": True}]}},
+    ]
+    events = [{"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}]
+    assert "error" in whole_reply(events)
+
+
+def test_thoughts_in_parts_are_joined():
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": piece}]} for piece in ("Hm", ".")]
+    deltas = [*([part] for part in parts), [{"type": "text", "text": "Twelve."}]]
+    events = [{"choices": [{"delta": {"content": delta}}]} for delta in deltas]
+    (found,), _ = read({"request": CHAT, "response": sent(events)})
+    assert found.messages == [ASKED, agent("Twelve.", thought="Hm.")]
+
+
+def test_a_second_message_in_one_stream_is_not_mixed_into_the_first():
+    """What the client did between the two is not there."""
+    events = [*anthropic(["I look."], 1), *anthropic(["Twelve."], 0)]
+    (found,), report = read({"request": CHAT, "response": sent(events)})
+    assert found.messages == [ASKED, agent("I look.", call("count", '{"bay": 4}', "c0"))]
+    assert sum(left.characters for left in report.left_out.values()) == len("Twelve.")
 
 
 def test_thoughts_are_joined():

@@ -6,6 +6,8 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.formats.interfaces.partial_args import join_calls
 
 Event = dict[str, Any]
 
@@ -29,12 +31,14 @@ def is_complete(arguments: Any) -> bool:
 
 
 def _message(events: list[Event], is_whole: bool) -> dict[str, Any]:
-    """A message of Anthropic, its blocks put together."""
+    """A message of Anthropic, its blocks put together; of several messages the first."""
     message: dict[str, Any] = {"role": "assistant", "type": "message"}
     blocks: dict[Any, dict[str, Any]] = {}
     ended = {event.get("index") for event in events if event.get("type") == "content_block_stop"}
     for event in events:
         if event.get("type") == "message_start" and isinstance(event.get("message"), dict):
+            if blocks:  # what the client did between two messages is not here
+                break
             message |= event["message"]
         elif event.get("type") == "content_block_start" and isinstance(event.get("content_block"), dict):
             blocks[event.get("index")] = dict(event["content_block"])
@@ -99,6 +103,8 @@ def _completion(events: list[Event], is_whole: bool) -> dict[str, Any]:
         for key in ("content", "reasoning_content", "reasoning", "refusal"):
             if isinstance(delta.get(key), str):
                 message[key] = message.get(key, "") + delta[key]
+        if isinstance(delta.get("content"), list):
+            _add_parts(message, delta["content"])
         for call in delta.get("tool_calls") or ():
             index = call.get("index")
             if _begins_call(call, known.get(index)):
@@ -113,6 +119,14 @@ def _completion(events: list[Event], is_whole: bool) -> dict[str, Any]:
         if not is_complete(message.get("function_call", {}).get("arguments")):
             message.pop("function_call", None)
     return message | ({"tool_calls": calls} if calls else {})
+
+
+def _add_parts(message: dict[str, Any], parts: list[Any]) -> None:
+    """Add the parts of a delta (Mistral): texts to the content, the others to the reasoning."""
+    for part in parts:
+        if isinstance(part, dict):
+            key = "content" if part.get("type") == "text" else "reasoning_content"
+            message[key] = message.get(key, "") + thought_of(part)
 
 
 def _deltas(events: list[Event]) -> Iterator[dict[str, Any]]:
@@ -178,7 +192,7 @@ def _is_ollama(event: Event) -> bool:
     return said and "model" in event and isinstance(event.get("done"), bool)
 
 
-def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:  # noqa: ARG001 (its calls come whole)
+def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """A response of Gemini whose first candidate has the parts of all chunks."""
     response: dict[str, Any] = {}
     parts: list[Any] = []
@@ -189,7 +203,8 @@ def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:  # noqa: ARG
             if not candidate.get("index") and isinstance(content, dict):
                 new = content.get("parts") or []
                 parts += new if isinstance(new, list) else [new]
-    return response | {"candidates": [{"content": {"role": "model", "parts": parts}}]}
+    content = {"role": "model", "parts": join_calls(parts, is_whole)}
+    return response | {"candidates": [{"content": content}]}
 
 
 def _chunk(event: Event) -> dict[str, Any]:
