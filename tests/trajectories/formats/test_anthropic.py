@@ -266,3 +266,37 @@ def test_a_request_whose_reply_failed_is_one_clear_problem(tmp_path):
     report = Report()
     assert len(list(read_trajectories(path, report=report))) == 1
     assert [problem.line for problem in report.problems.records] == [1]
+
+
+def test_what_a_program_of_the_model_calls_is_not_the_models():
+    """The model writes the program and reads what it prints, and nothing between the two."""
+    program = {"type": "server_tool_use", "id": "p1", "name": "code_execution", "input": {"code": "count(4)"}}
+    inner = {"type": "tool_use", "id": "c1", "name": "count", "input": {"bay": 4}}
+    caller = {"type": "code_execution_20250825", "tool_id": "p1"}
+    printed = {"type": "code_execution_tool_result", "tool_use_id": "p1", "content": "12"}
+    text = {"type": "text", "text": "Twelve."}
+    record = {
+        "messages": [
+            ASKED,
+            {"role": "assistant", "content": [program, inner | {"caller": caller}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "twelve"}]},
+        ],
+        "response": {"type": "message", "role": "assistant", "content": [printed, text]},
+    }
+    report = Report()
+    (found,) = read_trajectories([record], strict=True, report=report)
+    written = call('{"code": "count(4)"}', "p1", "code_execution")
+    assert found.messages == [
+        ASKED,
+        {"role": "assistant", "content": "", "tool_calls": [written]},
+        {"role": "tool", "content": "12", "tool_call_id": "p1"},
+        {"role": "assistant", "content": "Twelve."},
+    ]
+    left = {path: texts.characters for (_, path), texts in report.left_out.items()}
+    assert left["messages[].content[].content"] == len("twelve")
+    record["messages"][1]["content"][1] = inner | {"caller": {"type": "direct"}}
+    (found,) = read_trajectories([record], strict=True)
+    assert [made["function"]["name"] for made in found.messages[1]["tool_calls"]] == [
+        "code_execution",
+        "count",
+    ]

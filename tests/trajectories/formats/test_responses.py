@@ -310,3 +310,35 @@ def test_items_without_text_are_left_out():
 def test_what_are_no_items(items):
     with pytest.raises(TrajectoryError):
         turns_of_items(items)
+
+
+def test_what_a_program_of_the_model_calls_is_not_the_models():
+    """The model writes the program and reads what it prints, and nothing between the two."""
+    caller = {"type": "program", "caller_id": "p1"}
+    program = {"type": "program", "id": "i1", "call_id": "p1", "code": "text(await tools.count({bay: 4}))"}
+    inner = {"type": "function_call", "call_id": "c1", "name": "count", "arguments": '{"bay":4}'}
+    items = [
+        ASKED,
+        program,
+        inner | {"caller": caller},
+        {"type": "function_call_output", "call_id": "c1", "output": "twelve crates"},
+        {"type": "program_output", "call_id": "p1", "result": "12"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Twelve."}]},
+    ]
+    report = Report()
+    (found,) = read_trajectories([{"input": items[:5], "output": items[5:]}], report=report, strict=True)
+    written = call("programmatic_tool_calling", json.dumps({"code": program["code"]}), "p1")
+    assert found.messages == [ASKED, said("", tool_calls=[written]), tool("12", "p1"), said("Twelve.")]
+    left = {path: texts.characters for (_, path), texts in report.left_out.items()}
+    assert left["input[].output"] == len("twelve crates")
+    assert left["input[].arguments"] > 0
+    direct = normalize_messages(turns_of_items([ASKED, inner | {"caller": {"type": "direct"}}]))
+    assert direct[1] == said("", tool_calls=[call("count", '{"bay":4}', "c1")])
+
+
+def test_a_call_of_a_kind_that_one_provider_has():
+    item = {"type": "x_search_call", "id": "x1", "name": "x_search", "arguments": '{"query":"bay"}'}
+    assert normalize_messages(turns_of_items([ASKED, {**item, "role": None}])) == [
+        ASKED,
+        said("", tool_calls=[call("x_search", '{"query":"bay"}', "x1")]),
+    ]

@@ -55,6 +55,16 @@ def is_plain_call(call: Any) -> bool:
     return all(type(text) is str and text and not text.isspace() for text in texts)
 
 
+def is_of_program(call: Any) -> bool:
+    """Whether a raw call was made by a program that the model wrote, and not by the model itself.
+
+    The model neither writes such a call nor reads its result: the program does (programmatic tool calling of
+    Anthropic and of OpenAI's Responses).
+    """
+    caller = call.get("caller") if isinstance(call, dict) else None
+    return isinstance(caller, dict) and caller.get("type") not in (None, "direct")
+
+
 def _first_text(value: Any, keys: tuple[str, ...]) -> str | None:
     if not isinstance(value, dict):
         return None

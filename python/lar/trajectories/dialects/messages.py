@@ -7,6 +7,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import calls_in_text, calls_of, is_plain_call, to_json, tool_call
 from lar.trajectories.dialects.parts import are_parts, read_parts, thought_of
+from lar.trajectories.dialects.programs import without_program_calls
 from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -79,7 +80,7 @@ def normalize_messages(values: Any) -> list[Message]:
     if (plain := plain_messages(values)) is not None:
         return plain
     messages: list[Message] = []
-    for number, value in enumerate(values, start=1):
+    for number, value in enumerate(without_program_calls(values), start=1):
         try:
             new = normalize_message(value)
         except TrajectoryError as error:

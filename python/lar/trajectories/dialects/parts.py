@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.calls import to_json, tool_call
+from lar.trajectories.dialects.calls import is_of_program, to_json, tool_call
 from lar.trajectories.schema import Role, ToolCall
 
 _TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text")
@@ -99,7 +99,7 @@ def _add(piece: Piece, kind: str, part: dict[str, Any]) -> None:
     elif kind in _THOUGHTS:
         piece.thoughts.append(thought_of(part))
     elif kind in _CALLS:
-        piece.calls.append(tool_call(part))
+        piece.calls += [] if is_of_program(part) else [tool_call(part)]
     elif kind not in PLACEHOLDERS and isinstance(part.get("text"), str):
         piece.texts.append(part["text"])
     elif piece.role != "assistant":

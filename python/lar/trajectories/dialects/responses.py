@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.dialects.calls import is_of_program, to_json
 
 _BETWEEN = "\n\n"  # between two messages of one turn, and between two summaries of thoughts
 
@@ -22,6 +22,7 @@ _CALLS = {
     "apply_patch_call": "apply_patch",
     "computer_call": "computer",
     "tool_search_call": "tool_search",
+    "program": "programmatic_tool_calling",
 }
 # Calls that the provider answers; what it answered is part of the same item.
 _HOSTED = {
@@ -102,10 +103,15 @@ class _Turns:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
+        self._of_programs: set[Any] = set()  # ids of calls
 
     def add(self, item: dict[str, Any]) -> None:
         kind = item.get("type") or "message"
-        if kind == "end":
+        if is_of_program(item):
+            self._of_programs.add(item.get("call_id"))
+        elif kind.endswith("_output") and item.get("call_id") in self._of_programs:
+            return
+        elif kind == "end":
             self._open = None
         elif kind == "message" or (item.get("role") and item.get("content") is not None):
             self._add_message(item)
@@ -117,6 +123,8 @@ class _Turns:
             self._turn().setdefault("tool_calls", []).append(_call(item, _CALLS[kind]))
         elif kind in _HOSTED:
             self._add_hosted(item, _HOSTED[kind])
+        elif kind.endswith("_call"):  # of a tool that only one provider has: xAI's `x_search_call`
+            self._add_hosted(item, kind.removesuffix("_call"))
         elif kind.endswith("_output"):
             self._close(_result(item))
 
@@ -179,7 +187,7 @@ def _arguments(item: dict[str, Any]) -> Any:
 
 
 def _result(item: dict[str, Any]) -> dict[str, Any]:
-    output = next((item[key] for key in ("output", "tools") if item.get(key) is not None), "")
+    output = next((item[key] for key in ("output", "result", "tools") if item.get(key) is not None), "")
     return {
         "role": "tool",
         "tool_call_id": item.get("call_id") or item.get("id"),
