@@ -218,3 +218,37 @@ def test_malformed_generation_of_a_trace_costs_itself_alone(tmp_path: Path) -> N
         "call b-1: not well-formed (AttributeError: 'int' object has no attribute 'get')",
         "call b-2: its messages are JSON that is cut off or broken",
     ]
+
+
+@pytest.mark.parametrize("more", [{}, {"type": "tool-call"}])
+def test_calls_of_vercels_sdk_that_are_an_output_of_their_own(more: Any) -> None:
+    made = [
+        {"toolCallId": f"c{bay}", "toolName": "count", "input": f'{{"bay":{bay}}}'} | more for bay in (4, 5)
+    ]
+    row = {"id": "o", "traceId": "t", "type": "GENERATION", "startTime": "2026-10-09", "input": [user()]}
+    (found,) = read_trajectories([row | {"output": json.dumps(made)}], strict=True)
+    calls = call('{"bay":4}', "c4") + call('{"bay":5}', "c5")
+    assert found.messages == [user(), {"role": "assistant", "content": "", "tool_calls": calls}]
+
+
+def test_the_systems_text_beside_a_generation() -> None:
+    parts = json.dumps([{"type": "text", "content": SYSTEM["content"]}])
+    metadata = {"attributes": {"gen_ai.system_instructions": parts}}
+    row = {"id": "o", "traceId": "t", "type": "GENERATION", "startTime": "2026-10-09", "metadata": metadata}
+    for given in ([user()], [SYSTEM, user()]):
+        (found,) = read_trajectories([row | {"input": given, "output": ANSWER}], strict=True)
+        assert found.messages == [SYSTEM, user(), ANSWER]
+
+
+def test_a_word_for_no_text_inside_a_call_is_no_answer() -> None:
+    """Some clients write Python's None where an answer has calls and no text."""
+    about = {"traceId": "t", "type": "GENERATION", "startTime": "2026-10-09", "input": [user()]}
+    counted = {"role": "assistant", "content": None, "tool_calls": call('{"bay": 4}', "c1")}
+    rows = [
+        about | {"id": "outer", "output": counted},
+        about | {"id": "inner", "parentObservationId": "outer", "output": "None"},
+        about | {"id": "alone", "output": "None"},
+    ]
+    trace = {"id": "t", "timestamp": "2026-10-09", "observations": rows}
+    answers = {one.id: one.messages[-1]["content"] for one in read_trajectories([trace], strict=True)}
+    assert answers == {"outer": "", "alone": "None"}

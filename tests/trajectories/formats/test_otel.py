@@ -324,3 +324,31 @@ def test_a_broken_call_beside_one_without_content_is_a_problem() -> None:
     other = {"messages": [*CHAT["messages"], {"role": "assistant", "content": "Hello!"}]}
     (_,) = read_trajectories([whole, other], report=report)
     assert (report.without_content, report.problems.count) == (1, 2)
+
+
+def flat(prefix: str, messages: list[Any]) -> dict[str, str]:
+    """OpenInference's attributes of messages that are texts."""
+    names = ((f"{prefix}.{number}.message", message) for number, message in enumerate(messages))
+    return {f"{name}.{key}": message[key] for name, message in names for key in ("role", "content")}
+
+
+def span_of(attributes: dict[str, str]) -> dict[str, Any]:
+    context = {"trace_id": "t", "span_id": "s"}
+    return {"name": "llm", "context": context, "attributes": {"openinference.span.kind": "LLM"} | attributes}
+
+
+def test_messages_whose_first_attributes_the_tracer_dropped() -> None:
+    """The SDK keeps the last attributes only: the rest of the history is read, a rest of an answer never."""
+    history = [user(4), {"role": "assistant", "content": "Eleven."}, user(5)]
+    asked, told = flat("llm.input_messages", history), flat("llm.output_messages", [ANSWER])
+    for dropped, left in ((0, 3), (2, 2), (3, 1), (4, 1)):
+        kept = dict(list(asked.items())[dropped:])
+        (found,) = read_trajectories([span_of(kept | told)], strict=True)
+        assert found.messages == [*history[3 - left :], ANSWER]
+    whole = {"input.value": json.dumps({"messages": history})}
+    (found,) = read_trajectories([span_of(dict(list(asked.items())[2:]) | whole | told)], strict=True)
+    assert found.messages == [*history, ANSWER]
+    pieces = flat("llm.output_messages", [{"role": "assistant", "content": piece} for piece in "Twelve."])
+    torn = span_of(asked | dict(list(pieces.items())[2:]))
+    with pytest.raises(TrajectoryError, match="the beginning of its answer is missing"):
+        list(read_trajectories([torn], strict=True))

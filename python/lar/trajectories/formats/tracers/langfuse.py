@@ -116,9 +116,9 @@ def _row(row: dict[str, Any], *, task: Any, success: bool | None) -> Draft | Non
     given, answered = _decoded(row.get("input")), _decoded(_get(row, *_REPLIES))
     span = _span(row)
     if given is None and answered is None:
-        given, answered = conventions.input_of(span), conventions.output_of(span)
+        given, answered = conventions.input_of(span), conventions.answer_of(span)
     return make_draft(
-        given,
+        conventions.with_system(given, span),
         answered,
         is_whole=_type(row) != "GENERATION",
         tools=_definitions(_get(row, *_TOOLS)) or conventions.tools_of(span),

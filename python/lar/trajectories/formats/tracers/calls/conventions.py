@@ -6,6 +6,7 @@ the Vercel AI SDK, MLflow, Langfuse, LangSmith, Genkit, Google's ADK and Pydanti
 
 from typing import Any
 
+from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft, text_or_none
 from lar.trajectories.formats.tracers.calls.call import make_draft
@@ -45,6 +46,9 @@ TOOLS = (
     *("gen_ai.request.configuration", "llm.invocation_parameters"),
 )
 MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id", "model_name")
+_TORN = (
+    "the beginning of its answer is missing: the tracer has dropped attributes (OTEL_ATTRIBUTE_COUNT_LIMIT)"
+)
 _COUNTS = ("n", "candidate_count", "candidateCount")  # of the answers that a request asks for
 _IN_AN_OBJECT = ("tools", "functions", "function_tools", "output_tools")
 
@@ -68,7 +72,7 @@ def is_agent(span: Span) -> bool:
 
 def read_call(span: Span) -> Draft | None:
     """Return the trajectory of a span's input and output; None without messages."""
-    return _draft(span, input_of(span), output_of(span), is_whole=not is_call(span))
+    return _draft(span, input_of(span), answer_of(span), is_whole=not is_call(span))
 
 
 def read_conversation(span: Span) -> Draft | None:
@@ -80,7 +84,7 @@ def _draft(span: Span, given: Any, answered: Any, *, is_whole: bool = False) -> 
     if given is None and answered is None:
         return None
     return make_draft(
-        _with_system(given, span.get(*SYSTEM)),
+        with_system(given, span),
         _first_choice(span, answered),
         is_whole=is_whole,
         tools=tools_of(span),
@@ -91,9 +95,9 @@ def _draft(span: Span, given: Any, answered: Any, *, is_whole: bool = False) -> 
     )
 
 
-def _with_system(given: Any, system: Any) -> Any:
-    """Return the input with the system's text beside it, where it has none of its own."""
-    messages = from_json_text(given)
+def with_system(given: Any, span: Span) -> Any:
+    """Return the input with the system's text that the span has beside it, where it has none of its own."""
+    messages, system = from_json_text(given), span.get(*SYSTEM)
     if system is None or not isinstance(messages, list | str | None):
         return given
     if any(isinstance(item, dict) and item.get("role") == "system" for item in messages or []):
@@ -116,17 +120,49 @@ def input_of(span: Span) -> Any:
     details = _details(span).get("gen_ai.input.messages")
     if details is not None:
         return details
-    found = next((value for name in INPUTS if (value := span.indexed(name)) is not None), None)
-    return input_events(span) if found is None else found
+    whole, torn = _first_of(span, INPUTS)
+    found = input_events(span) if whole is None else whole
+    return _with_roles(torn) if found is None else found
 
 
 def output_of(span: Span) -> Any:
-    """Return a call's output as its span has it."""
+    """Return a call's output as its span has it; None where its beginning is missing."""
     details = _details(span).get("gen_ai.output.messages")
     if details is not None:
         return details
-    found = next((value for name in OUTPUTS if (value := span.indexed(name)) is not None), None)
+    found = _first_of(span, OUTPUTS)[0]
     return found if found is not None else _vercel_reply(span) or output_events(span)
+
+
+def answer_of(span: Span) -> Any:
+    """Return a call's output as its span has it.
+
+    Raises:
+        TrajectoryError: the beginning of the output is missing.
+    """
+    found = output_of(span)
+    if found is None and _first_of(span, OUTPUTS)[1] is not None:
+        raise TrajectoryError(_TORN)
+    return found
+
+
+def _first_of(span: Span, names: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the first of the attributes that is whole, and the first whose beginning is missing."""
+    torn = None
+    for name in names:
+        value = span.indexed(name)
+        if value is not None and not span.is_torn(name):
+            return value, torn
+        torn = value if torn is None else torn
+    return None, torn
+
+
+def _with_roles(messages: Any) -> Any:
+    """Return the messages without those whose role is missing: of the first, attributes may be."""
+    if not isinstance(messages, list):
+        return messages
+    inner = [item.get("message", item) if isinstance(item, dict) else {} for item in messages]
+    return [item for item, body in zip(messages, inner, strict=True) if "role" in body] or None
 
 
 def _details(span: Span) -> dict[str, Any]:

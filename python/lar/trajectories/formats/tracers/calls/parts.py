@@ -14,12 +14,15 @@ _KNOWN = (
     "output_text",
     "tool_use",
     "tool_call",
+    "tool-call",
     "tool_result",
+    "tool-result",
     "thinking",
     "reasoning",
     "image_url",
 )
 _OPENINFERENCE = "message_content"
+_RESULT_KEYS = frozenset(("result", "output"))
 _MEDIA = ("image", "audio", "video", "document", "file")
 
 
@@ -84,6 +87,8 @@ def _untyped(part: dict[str, Any]) -> Any:
     for key in ("functionResponse", "function_response", "toolResult"):
         if isinstance(part.get(key), dict):
             return _result(part[key])
+    if isinstance(part.get("toolName"), str) and "toolCallId" in part and _RESULT_KEYS.isdisjoint(part):
+        return {"type": "tool_use"} | part  # Vercel's SDK
     if isinstance(thought := part.get("reasoningContent"), dict):
         return {"type": "thinking", "thinking": thought.get("reasoningText") or ""}
     for key in ("inlineData", "inline_data", "fileData", "file_data"):

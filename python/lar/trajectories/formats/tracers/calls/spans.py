@@ -44,6 +44,17 @@ class Span:
         below = {key[len(start) :]: item for key, item in self.attributes.items() if key.startswith(start)}
         return _nested(below) if below else value
 
+    def is_torn(self, prefix: str) -> bool:
+        """Whether the first of the attributes `prefix.0...`, `prefix.1...` are missing.
+
+        OpenTelemetry's SDK for Python keeps the last 128 attributes of a span, unless it is told otherwise.
+        """
+        if isinstance(self.get(prefix), list | dict) or prefix not in self._prefixes():
+            return False
+        start = prefix + "."
+        numbers = {key[len(start) :].partition(".")[0] for key in self.attributes if key.startswith(start)}
+        return bool(numbers) and all(map(str.isdecimal, numbers)) and "0" not in numbers
+
     def _prefixes(self) -> set[str]:
         """The names before the numbers in the attributes' names."""
         if self._numbered is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lar.trajectories.draft import Draft, has_content
 from lar.trajectories.formats.tracers.calls.call import key_of
-from lar.trajectories.schema import Tool
+from lar.trajectories.schema import Message, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ def _goes_on(digests: list[int], start: list[int]) -> bool:
     return bool(start) and len(digests) > len(start) and digests[len(start) - 1] == start[-1]
 
 
+def _is_absent(answer: Message, outer: Message) -> bool:
+    """Whether a text is Python's word for the text that an answer with calls does not have."""
+    has_only_calls = "tool_calls" in outer and not outer["content"]
+    return answer["content"] == "None" and "tool_calls" not in answer and has_only_calls
+
+
 class _Tree:
     """The spans of a trace by their ids."""
 
@@ -95,6 +101,8 @@ class _Tree:
                 if outer.call and key_of(outer.call.messages[-1]) == key_of(draft.messages[-1]):
                     outer_is_longer = len(outer.call.messages) >= len(draft.messages)
                     dropped.add(id(node if outer_is_longer else outer))
+                elif outer.call and _is_absent(draft.messages[-1], outer.call.messages[-1]):
+                    dropped.add(id(node))
         return [(node, draft) for node, draft in calls if id(node) not in dropped]
 
     def unanswered(self) -> set[int]:
