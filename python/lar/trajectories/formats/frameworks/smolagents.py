@@ -18,6 +18,7 @@ from lar.trajectories.layouts.json_stream import Record
 _LISTS = ("steps", "memory", "agent_memory", "intermediate_steps", "messages", "trajectory")
 _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")
 _RESULTS = ("is_correct", "correct", "success", "score", "reward")
+_FAILED = "Error in generating final LLM output"  # by the program, where the model gave no last answer
 _INTERPRETER = "python_interpreter"
 
 _HEAD = 8  # entries, of which one is a step
@@ -32,7 +33,9 @@ def _is_action(value: Any) -> bool:
 
 
 def _is_plan(value: Any) -> bool:
-    return isinstance(value, dict) and "plan" in value and "model_input_messages" in value
+    if not isinstance(value, dict) or "plan" not in value:
+        return False
+    return "model_input_messages" in value or "model_output_message" in value
 
 
 def _is_step(value: Any) -> bool:
@@ -87,14 +90,19 @@ def _opening(steps: list[_Raw], value: _Raw) -> list[_Raw]:
 
 
 def _inputs(step: _Raw) -> list[_Raw]:
-    """The messages that a step's model got, with roles that every chat has."""
-    roles: dict[Any, str] = {"tool-call": "assistant", "tool-response": "user"}
+    """The messages that a step's model got, with roles that every chat has.
+
+    What stands there of calls ("Calling tools: ...") is the program's, so it is context.
+    """
     given = step.get("model_input_messages") or []
-    return [
-        {"role": roles.get(message.get("role"), message.get("role")), "content": message.get("content")}
-        for message in given
-        if isinstance(message, dict)
-    ]
+    return [_input(message) for message in given if isinstance(message, dict)]
+
+
+def _input(message: _Raw) -> _Raw:
+    role, content = message.get("role"), message.get("content")
+    if role == "tool-call":
+        return {"role": "assistant", "content": content, "weight": 0}
+    return {"role": "user" if role == "tool-response" else role, "content": content}
 
 
 def _model(steps: list[_Raw]) -> str | None:
@@ -131,7 +139,16 @@ def _action(step: _Raw) -> list[_Raw]:
     if calls:
         turn["tool_calls"] = calls
     messages = [turn] if text or calls or reasoning else []
-    return messages + _answers(step, calls)
+    return messages + _answers(step, calls) + _last_answer(step, text)
+
+
+def _last_answer(step: _Raw, text: Any) -> list[_Raw]:
+    """The answer that the model gave, when asked for one, after its last step."""
+    answer = step.get("action_output")
+    is_asked_for = dig(step, "error", "type") == "AgentMaxStepsError" and not text
+    if not is_asked_for or not isinstance(answer, str) or answer.startswith(_FAILED):
+        return []
+    return [{"role": "assistant", "content": answer}]
 
 
 def _raw_reasoning(said: _Raw) -> str:
