@@ -173,3 +173,31 @@ def test_a_body_that_helicone_did_not_keep_is_no_answer(wrap: Any) -> None:
     )
     assert found.messages == [user(), agent("Twelve.")]
     assert report.without_content == 2
+
+
+OBJECTS = [
+    "ModelResponse(id='c1', choices=[Choices(finish_reason='stop', message=Message(content='12'))])",
+    "ChatCompletion(id='c1', choices=[Choice(finish_reason='stop', message=ChatCompletionMessage())])",
+    "ChatCompletionMessage(content='12', refusal=None, role='assistant', tool_calls=None)",
+    "Message(id='msg_1', content=[TextBlock(text='12', type='text')], role='assistant')",
+    "content='12' additional_kwargs={} response_metadata={'model': 'm'} id='run-1'",
+]
+
+
+@pytest.mark.parametrize("shown", OBJECTS)
+def test_a_response_as_python_shows_its_object_is_no_text_of_the_agent(shown: str) -> None:
+    """`json.dumps(..., default=str)` writes it; it is counted, and another field may have the reply."""
+    record = {"messages": [user()], "response": shown, "outputs": ["Twelve."]}
+    (found,), report = read(record)
+    assert found.messages == [user(), agent("Twelve.")]
+    assert report.left_out["chat", "response"].characters == len(shown)
+    for one in logged([user(), agent("I look."), user("And?")], shown).values():
+        (found,), report = read(one)
+        assert [message["content"] for message in found.messages if is_own(message)] == ["I look."]
+        assert report.without_content == 1
+
+
+@pytest.mark.parametrize("text", ["Message(content='12')", "Use ChatCompletion(id='c1').", "content='12'"])
+def test_code_that_an_agent_answers_is_its_text(text: str) -> None:
+    (found,), _ = read({"messages": [user()], "response": text})
+    assert found.messages == [user(), agent(text)]

@@ -1,4 +1,4 @@
-"""What loggers write in place of a text that they are told not to record."""
+"""What loggers write in place of a text: where they are told not to record it, or cannot write its object."""
 
 import re
 
@@ -13,6 +13,17 @@ _MARKERS = (
 _MARKER = f"(?:{'|'.join(map(re.escape, _MARKERS))})"
 # Each part of a message has its own, and LiteLLM writes an object in place of a response of an unknown form.
 _MASKED = re.compile(rf'\s*(?:(?:{_MARKER}\s*)+|\{{\s*"text"\s*:\s*"{_MARKER}"\s*\}}\s*)')
+# A response as Python shows its object; `json.dumps(..., default=str)` writes it so (DSPy's history).
+_OBJECT = re.compile(
+    r"\s*\[?(?:"
+    r"(?:ModelResponse|ChatCompletion|ChatCompletionResponse)\(id=.*\)"
+    r"|ChatCompletionMessage\(content=.*role='assistant'.*\)"
+    r"|Choices?\(finish_reason=.*message=.*\)"
+    r"|Message\(id='msg_.*\)|Response\(id='resp_.*\)|GenerateContentResponse\(\w+=.*\)"
+    r"|(?:AIMessage(?:Chunk)?\()?content=.*additional_kwargs=.*response_metadata=.*"
+    r")\]?\s*",
+    re.DOTALL,
+)
 
 
 def is_marker(text: str) -> bool:
@@ -22,6 +33,15 @@ def is_marker(text: str) -> bool:
     [True, False, False]
     """
     return _MASKED.fullmatch(text) is not None
+
+
+def is_object(text: str) -> bool:
+    """Whether `text` is a response as Python shows its object.
+
+    >>> is_object("ChatCompletion(id='c1', choices=[Choice(finish_reason='stop', index=0)])")
+    True
+    """
+    return _OBJECT.fullmatch(text) is not None
 
 
 def is_told(message: Message) -> bool:
@@ -49,4 +69,5 @@ def _is_masked_turn(message: Message) -> bool:
 def _is_masked(message: Message) -> bool:
     """Whether the text of a message, its thought or the arguments of a call are not in the log."""
     arguments = (call["function"]["arguments"] for call in message.get("tool_calls", ()))
-    return any(map(is_marker, (message["content"], message.get("reasoning_content", ""), *arguments)))
+    texts = message["content"], message.get("reasoning_content", ""), *arguments
+    return any(map(is_marker, texts)) or is_object(message["content"])

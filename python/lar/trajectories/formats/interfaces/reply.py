@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lar.trajectories.dialects.masked import is_object
 from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
 from lar.trajectories.formats.interfaces.bodies import INNER, reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
@@ -22,7 +23,15 @@ def reply_of(value: dict[str, Any]) -> list[Any]:
     """The raw messages of the reply beside a request; empty where there is none."""
     if reply := _choices(value):
         return reply
-    return next((reply for key in REPLIES if (reply := reply_messages(value.get(key)))), [])
+    found = (reply for key in REPLIES if (reply := reply_messages(value.get(key))))
+    first = next(found, [])
+    return next((reply for reply in found if not _is_object(reply)), first) if _is_object(first) else first
+
+
+def _is_object(reply: list[Any]) -> bool:
+    """Whether a reply is a response as Python shows its object; another field may have the text."""
+    text = reply[0].get("content") if reply and isinstance(reply[0], dict) else None
+    return isinstance(text, str) and is_object(text)
 
 
 def reply_messages(value: Any) -> list[Any]:
