@@ -273,6 +273,8 @@ def test_what_a_program_of_the_model_calls_is_not_the_models():
     program = {"type": "server_tool_use", "id": "p1", "name": "code_execution", "input": {"code": "count(4)"}}
     inner = {"type": "tool_use", "id": "c1", "name": "count", "input": {"bay": 4}}
     caller = {"type": "code_execution_20250825", "tool_id": "p1"}
+    fetched = {"type": "web_fetch_tool_result", "tool_use_id": "f1", "content": "a page", "caller": caller}
+    fetch = {"type": "server_tool_use", "id": "f1", "name": "web_fetch", "input": {}, "caller": caller}
     printed = {"type": "code_execution_tool_result", "tool_use_id": "p1", "content": "12"}
     text = {"type": "text", "text": "Twelve."}
     record = {
@@ -281,7 +283,7 @@ def test_what_a_program_of_the_model_calls_is_not_the_models():
             {"role": "assistant", "content": [program, inner | {"caller": caller}]},
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "twelve"}]},
         ],
-        "response": {"type": "message", "role": "assistant", "content": [printed, text]},
+        "response": {"type": "message", "role": "assistant", "content": [fetch, fetched, printed, text]},
     }
     report = Report()
     (found,) = read_trajectories([record], strict=True, report=report)

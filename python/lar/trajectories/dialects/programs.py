@@ -12,7 +12,7 @@ from lar.trajectories.dialects.calls import is_of_program
 
 def without_program_calls(messages: list[Any]) -> list[Any]:
     """`messages` without such calls and results; a message that holds nothing else is left out."""
-    ids = {part.get("id") for message in messages for part in _parts(message) if is_of_program(part)}
+    ids = {part.get("id") for message in messages for part in _parts(message) if is_of_program(part)} - {None}
     if not ids:
         return messages
     kept = (_without(message, ids) for message in messages)
