@@ -83,9 +83,10 @@ def sweep(
             is measured.
         model: the teacher's folder.
         output: the folder of all students and figures. A student that is there is not trained again, so a
-            sweep that was stopped goes on. `result.json` and the pictures `sweep.svg` and `sweep.png` are
-            written at the end, with all points of the folder, also those of other settings that were measured
-            before; the pictures need the extra `report`. Settings with the same latents share one student.
+            sweep that was stopped goes on. One that was trained anew since it was measured is measured again.
+            `result.json` and the pictures `sweep.svg` and `sweep.png` are written at the end, with all points
+            of the folder, also those of other settings that were measured before; the pictures need the extra
+            `report`. Settings with the same latents share one student.
         options: see `SweepOptions`.
         distillation: the options of all students and of the control.
         success: measures a student by a world's tasks, which none of the students has learnt; without it,
