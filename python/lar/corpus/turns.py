@@ -51,12 +51,7 @@ def newly_read(
     of a run the agent also reads what it wrote in an earlier one. A turn that is learnt in a later row is in
     earlier ones, too; the agent wrote it, so it is not read there.
     """
-    again, written_later = np.zeros((2, len(ids)), np.bool_)
-    for before, begin, length in reversed(list(_repeated(ids, offsets, continues))):
-        own = slice(begin, begin + length)
-        again[own] = True
-        written_later[before : before + length] = action[own] | written_later[own]
-    return ~(action | again | written_later)
+    return ~(written(ids, action, offsets, continues) | read_before(ids, offsets, continues))
 
 
 def read_before(
