@@ -176,18 +176,22 @@ def test_a_folder_with_something_in_it_is_left_alone(demo: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_ticket_to_learn_and_one_to_solve_are_enough(tmp_path: Path) -> None:
-    """No segment occurs in two tasks then, so the student has no latents."""
-    few = replace(SMALL, tasks=1, training_tasks=1)
+def test_two_tickets_to_learn_and_one_to_solve_are_enough(tmp_path: Path) -> None:
+    few = replace(SMALL, tasks=1, training_tasks=2)
     result = run_demo(tmp_path / "out", few, lambda name, unit: nullcontext(lambda done, total: None))  # noqa: ARG005
     assert all(len(arm.solved) == 1 for arm in result.arms.values())
-    assert lar.LatentVocabulary.load(tmp_path / "out" / "vocabulary").size == 0
+    assert lar.LatentVocabulary.load(tmp_path / "out" / "vocabulary").size > 0
 
 
 @pytest.mark.parametrize("wrong", [{"tasks": 0}, {"training_tasks": 0}, {"seed": -1}, {"seed": 2**32}])
 def test_options_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(OptionError):
         DemoOptions(**wrong)
+
+
+def test_fewer_tickets_to_learn_than_a_latent_must_occur_in_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"no latent can occur in 2 tasks .* since there is 1 "):
+        replace(SMALL, training_tasks=1)
 
 
 @pytest.mark.slow

@@ -17,10 +17,12 @@ from lar.demo.tasks import Task, held_out_tasks, training_tasks
 from lar.distillation import DistillOptions, Student
 from lar.errors import OptionError
 from lar.evaluation.reporting.evidence import ArmsFile, Evidence
+from lar.mining.no_latents import check_latents
 from lar.models.causal_lm import load_model
 from lar.utils.files import write_json
 from lar.utils.progress import Progress
 from lar.utils.result_files import DEMO_FILE
+from lar.utils.words import counted
 
 REPORT_NAME = "report.html"
 # Called with a stage's name and unit of work; returns a context whose value takes the stage's progress.
@@ -59,6 +61,11 @@ class DemoOptions:
         for name in ("tasks", "training_tasks"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.training_tasks < self.min_support:
+            raise OptionError(
+                f"no latent can occur in {counted(self.min_support, 'task')} (min_support), since there "
+                f"{'is' if self.training_tasks == 1 else 'are'} {self.training_tasks} (training_tasks)"
+            )
         if not 0 <= self.seed < 2**32:  # the range of numpy's seeds
             raise OptionError(f"seed must be from 0 to {2**32 - 1}, not {self.seed}")
 
@@ -70,7 +77,7 @@ def run_demo(folder: Path, options: DemoOptions, stage: Stage) -> DemoResult:
     as the command of the same name writes it, and demo.json. It must be missing or empty.
 
     Raises:
-        OptionError: `folder` is not empty.
+        OptionError: `folder` is not empty, or no segment of the trajectories makes a latent.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(
@@ -132,6 +139,7 @@ def _mine(
         min_support=options.min_support,
         progress=progress,
     )
+    check_latents(vocabulary)
     vocabulary.save(folder / "vocabulary")
     return vocabulary
 
