@@ -268,6 +268,7 @@ def test_tools_without_a_call_are_mined_from_their_schemas(folder, tmp_path):
     assert any("book_a_room" in latent.text for latent in LatentVocabulary.load(tmp_path / "out"))
     line = refused(*mined, "--tools", wrong, "-o", tmp_path / "other")
     assert "wrong.json: not a list of tools" in line
+    assert "is a directory" in refused(*mined, "--tools", tmp_path, "-o", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 

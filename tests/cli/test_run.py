@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shlex
 import shutil
 import weakref
 from pathlib import Path
@@ -48,13 +49,17 @@ def test_the_whole_way_in_two_parts(whole, folder, run):
     assert code == 0, err
     assert "4 latents" in shown
     assert not (folder / "run" / "student").exists()
-    assert "Next:" not in err
+    following = [shlex.split(line.removeprefix("Next:")) for line in err.splitlines() if "Next:" in line]
+    assert following == [list(map(str, again(folder / "run")))]  # those of the stages are not repeated
     assert not (folder / "run" / "corpus" / "teacher").exists()  # nothing would read the scores
     before = (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat()
     code, shown, err = whole()
     assert code == 0, err
     assert [line.split(":")[0] for line in err.splitlines() if line.endswith("done already")] == STAGES[:3]
     assert (folder / "run" / "vocabulary" / "latent_vocabulary.json").stat().st_mtime == before.st_mtime
+    assert [line for line in err.splitlines() if "Next:" in line] == [
+        f"Next: vllm serve {folder / 'run' / 'export'}"
+    ]
     for word in ("held-out tasks", "a turn of the agent", "control", "student", "for each byte", "export"):
         assert word in shown
     code, out, err = whole("--json")

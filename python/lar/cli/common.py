@@ -30,6 +30,7 @@ from lar.utils.processes import is_main
 
 PATH = click.Path(path_type=Path)
 EXISTING_PATH = click.Path(exists=True, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 EXISTING_OR_PIPE = click.Path(exists=True, allow_dash=True, path_type=Path)
 
 
@@ -167,9 +168,12 @@ def _columns(width: int) -> list[ProgressColumn]:
 
 
 def note(message: str) -> None:
-    """Print one line about how the work goes to standard error, unless --quiet is given."""
+    """Print one line about how the work goes to standard error, unless --quiet is given.
+
+    Bytes of a path that are no UTF-8 are escapes in it.
+    """
     if logger.isEnabledFor(logging.CRITICAL):
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

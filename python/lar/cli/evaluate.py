@@ -16,6 +16,7 @@ from lar.corpus.selection import Split
 from lar.distillation.options import AdaptOptions
 from lar.errors import CorpusError, OptionError
 from lar.utils.result_files import VOCABULARY_FILE
+from lar.utils.words import counted
 from lar.vocabulary.turn_lengths import TurnLength
 
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
@@ -191,14 +192,15 @@ def _print(result: Any, size: int) -> None:
 def tasks_in_words(counts: dict[str, Any]) -> str:
     """The number of measured tasks, and how many of the logs' tasks mining has seen; `counts`: as JSON."""
     number, seen = counts["tasks"], counts["seen_tasks"]
+    tasks = counted(number, "task")
     splits = {Split.of_json(split) for split in counts.get("splits", {}).values()}
     if counts["in_sample"]:
-        return f"{number} tasks, all of them seen in mining"
+        return f"{tasks}, all of them seen in mining"
     if len(splits) == 1 and (split := splits.pop()) is not None:
-        return f"{number} held-out tasks ({split}), none seen in mining"
+        return f"{counted(number, 'held-out task')} ({split}), none seen in mining"
     if not seen:
-        return f"{number} tasks, none seen in mining"
-    return f"{number} tasks not seen in mining ({seen} of {number + seen} left out)"
+        return f"{tasks}, none seen in mining"
+    return f"{tasks} not seen in mining ({seen} of {number + seen} left out)"
 
 
 def _print_drift(result: Any) -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import click
 
-from lar.cli.common import EXISTING_PATH, MODEL, PATH, json_option, print_json, progress_bar
+from lar.cli.common import (
+    EXISTING_FILE,
+    EXISTING_PATH,
+    MODEL,
+    PATH,
+    json_option,
+    print_json,
+    progress_bar,
+)
 from lar.cli.outputs import check_output, overwrite_option
 from lar.cli.prose import print_prose
 from lar.cli.training import needs_train_extra
@@ -54,7 +62,7 @@ from lar.utils.result_files import EXPORT_FILE
     help="Also write a GGUF, with the converter of this source tree of llama.cpp.",
 )
 @click.option(
-    "--chat-template", type=EXISTING_PATH, help="A chat template to write instead of the teacher's."
+    "--chat-template", type=EXISTING_FILE, help="A chat template to write instead of the teacher's."
 )
 @click.option(
     "--gguf-type",

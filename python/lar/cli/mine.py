@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lar.cli.cluster import cluster_at, ray_option
 from lar.cli.common import (
+    EXISTING_FILE,
     EXISTING_LOGS,
     EXISTING_PATH,
     PATH,
@@ -114,7 +115,7 @@ _DEFAULTS = MiningOptions()
 )
 @click.option(
     "--tools",
-    type=EXISTING_PATH,
+    type=EXISTING_FILE,
     metavar="FILE",
     help="A JSON file with the agent's tools, as an interface takes them: what is fixed in a call becomes a "
     "candidate for tools without a call in the logs, too.",

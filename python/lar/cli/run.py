@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lar.cli.common import EXISTING_PATH, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
+from lar.cli.common import EXISTING_FILE, LOGS, MODEL, PATH, SHARE, json_option, note, print_json
 from lar.cli.fields import Fields, fields_options
 from lar.cli.prose import print_prose
 from lar.cli.run_inputs import Stamps, check_same, fixed, stamps_of
@@ -68,7 +68,7 @@ _OVERWRITING = ("import", "mine", "distill", "control", "export")
 @click.option(
     "--options",
     "options_file",
-    type=EXISTING_PATH,
+    type=EXISTING_FILE,
     help="A YAML or JSON file of options of lar distill, for student and control.",
 )
 @device_options
@@ -95,6 +95,8 @@ def command(
       lar run logs/ --model Qwen3-8B/ -o run/
       lar run logs/ --model Qwen3-8B/ -o run/ --until mine --size 256
     """
+    from lar.cli.next_step import after_export, print_next
+
     if count() > 1:
         raise OptionError("lar run is one process: use lar distill with accelerate launch or torchrun")
     from lar.distillation.options import DistillOptions
@@ -123,6 +125,9 @@ def command(
         print_json({"folder": str(output), "stages": reports})
     else:
         _print(reports, output)
+    whole = until == STAGES[-1]
+    following = after_export(output / "export", lora=False, gguf=False) if whole else [tuple(again(output))]
+    print_next(*following, as_json=as_json)
 
 
 def again(folder: Path) -> list[Path | str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_PATH, MODEL
+from lar.cli.common import EXISTING_FILE, MODEL
 from lar.distillation.options import AdaptOptions
 from lar.errors import MissingExtraError
 from lar.utils.extras import install_command
@@ -80,7 +80,7 @@ teacher_option = click.option(
 options_file_option = click.option(
     "--options",
     "options_file",
-    type=EXISTING_PATH,
+    type=EXISTING_FILE,
     help="A YAML or JSON file of options, or a result's record; options on the command line override it.",
 )
 
