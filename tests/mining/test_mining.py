@@ -320,6 +320,16 @@ def test_a_number_below_the_least_is_refused_by_its_name(name, least, below):
         MiningOptions(**{name: least - below})
 
 
+@pytest.mark.parametrize(
+    ("name", "most"), [("min_support", 2**32 - 1), ("min_count", 2**48), ("max_length", 1024)]
+)
+@given(above=st.integers(1, 10**20), weight=st.sampled_from([0, 0.001, 0.1, 1, 1000]))
+def test_a_number_above_the_most_is_refused_by_its_name(name, most, above, weight):
+    MiningOptions(**{name: most}, prompt_weight=weight)  # the core takes it
+    with pytest.raises(OptionError, match=f"^{name} must be at most .*, not {most + above}$"):
+        MiningOptions(**{name: most + above}, prompt_weight=weight)
+
+
 def test_a_corpus_without_an_agent_is_refused(tokenizer):
     run = Trajectory(id="1", task="1", messages=[{"role": "user", "content": "anybody there?"}])
     with pytest.raises(CorpusError, match="no token of an agent"):

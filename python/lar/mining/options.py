@@ -20,6 +20,7 @@ MOST_LATENTS = (1 << 26) - 1
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 _LEAST = {"min_support": 1, "min_count": 1, "max_length": 2}
+_MOST = {"min_support": 2**32 - 1, "min_count": 2**48, "max_length": 2**48}  # what the core's numbers hold
 
 
 class MiningKeywords(TypedDict, total=False):
@@ -85,9 +86,11 @@ class MiningOptions:
         check_fields(self)
         if not 1 <= self.size <= MOST_LATENTS:
             raise OptionError(f"size must be from 1 to {MOST_LATENTS}, not {self.size}")
-        for name, least in _LEAST.items():  # the core takes no negative number, and would not name the option
+        for name, least in _LEAST.items():  # the core would not name the option
             if (number := getattr(self, name)) < least:
                 raise OptionError(f"{name} must be at least {least}, not {number}")
+            if number > _MOST[name]:
+                raise OptionError(f"{name} must be at most {_MOST[name]}, not {number}")
         _ = self.limits  # checked as they are made
         for name in ("max_crossing", "min_kept"):
             if not 0 <= (share := getattr(self, name)) <= 1:
