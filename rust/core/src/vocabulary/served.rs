@@ -254,9 +254,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A barrier, and pieces of the texts below; among them one token that ends inside another's text.
-    const TOKENS: [&str; 17] =
-        ["<b>", "a", "b", "1", " ", "\n", ".", "ab", " a", " ab", " b", "..", ".a", "aab", "é", " é", "\n\n"];
+    /// A barrier, and pieces of the texts below; among them one token that ends inside another's text. The
+    /// last two, which cross a joint, are in no pre-token.
+    const TOKENS: [&str; 19] = [
+        "<b>", "a", "b", "1", " ", "\n", ".", "ab", " a", " ab", " b", "..", ".a", "aab", "é", " é", "\n\n",
+        "a.", "\nb",
+    ];
 
     fn token_bytes() -> TokenBytes {
         let offsets = (0..=TOKENS.len()).map(|end| TOKENS[..end].concat().len()).collect();
@@ -372,9 +375,26 @@ mod tests {
         ServedParse::new(token_bytes(), Barriers::new(&[0]).unwrap(), joints, &segments).unwrap()
     }
 
-    fn bytes_of(parse: &ServedParse, latents: &[String], unit: u32) -> usize {
-        let latent = (unit as usize).checked_sub(TOKENS.len());
-        latent.map_or_else(|| parse.token_bytes.get(unit).len(), |latent| latents[latent].len())
+    fn text_of(latents: &[String], units: &[u32]) -> String {
+        let text = |&unit: &u32| {
+            (unit as usize)
+                .checked_sub(TOKENS.len())
+                .map_or_else(|| TOKENS[unit as usize], |latent| &latents[latent])
+        };
+        units.iter().map(text).collect()
+    }
+
+    /// The first byte of each unit lies in the token that `starts` names, and is its first if the unit `begins`
+    /// there.
+    fn assert_aligned(latents: &[String], served: &Served, tokens: &[u32]) {
+        let ends: Vec<usize> = (1..=tokens.len()).map(|end| text_of(latents, &tokens[..end]).len()).collect();
+        let mut at = 0;
+        for (index, &unit) in served.units.iter().enumerate() {
+            let token = ends.partition_point(|&end| end <= at);
+            assert_eq!(served.starts[index], token as i64);
+            assert_eq!(served.begins[index], at == token.checked_sub(1).map_or(0, |before| ends[before]));
+            at += text_of(latents, &[unit]).len();
+        }
     }
 
     const ALL: Joints = Joints { space: true, newline: true, punctuation: true };
@@ -410,16 +430,22 @@ mod tests {
             let plan = parse.plan(&tokens, &action, &offsets).unwrap();
             prop_assert_eq!(parse.missing(&plan).unwrap().len(), 0);
 
-            // Each unit's first byte lies in the token that `starts` names, and is its first if it `begins` there.
-            let lengths = tokens.iter().map(|&token| token_bytes().get(token).len());
-            let ends: Vec<usize> = lengths.scan(0, |end, length| { *end += length; Some(*end) }).collect();
-            let mut at = 0;
-            for (index, &unit) in served.units.iter().enumerate() {
-                let token = ends.partition_point(|&end| end <= at);
-                prop_assert_eq!(served.starts[index], token as i64);
-                prop_assert_eq!(served.begins[index], at == token.checked_sub(1).map_or(0, |before| ends[before]));
-                at += bytes_of(&parse, &latents, unit);
-            }
+            assert_aligned(&latents, &served, &tokens);
+        }
+
+        /// As those are that a model samples.
+        #[test]
+        fn units_have_the_text_of_base_tokens_that_are_not_the_tokenizers(
+            latents in prop::collection::btree_set(texts(2..6), 0..12),
+            conversation in prop::collection::vec((0..TOKENS.len() as u32, any::<bool>()), 0..40),
+            joints in (any::<bool>(), any::<bool>(), any::<bool>()),
+        ) {
+            let latents: Vec<String> = latents.into_iter().filter(|text| tokens_of(text).len() >= 2).collect();
+            let joints = Joints { space: joints.0, newline: joints.1, punctuation: joints.2 };
+            let (tokens, action): (Vec<u32>, Vec<bool>) = conversation.into_iter().unzip();
+            let served = served(&mut new_parse(&latents, joints), &tokens, &action, &[0, tokens.len()]);
+            prop_assert_eq!(text_of(&latents, &served.units), text_of(&latents, &tokens));
+            assert_aligned(&latents, &served, &tokens);
         }
     }
 
