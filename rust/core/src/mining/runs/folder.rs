@@ -54,13 +54,28 @@ impl RunFolder {
     /// in the last two cases some runs may have been added.
     pub fn add(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
         part.check()?;
-        // On a thread of the pool, because another one would sleep and be woken for each batch.
-        rayon::scope(|_| self.add_batches(part, barriers))
+        self.add_some(part, 0..part.tasks.len(), barriers)
     }
 
-    fn add_batches(&mut self, part: &Trajectories<'_>, barriers: &Barriers) -> Result<()> {
+    /// Adds every run of some trajectories of a part that was checked.
+    pub(super) fn add_some(
+        &mut self,
+        part: &Trajectories<'_>,
+        trajectories: Range<usize>,
+        barriers: &Barriers,
+    ) -> Result<()> {
+        // On a thread of the pool, because another one would sleep and be woken for each batch.
+        rayon::scope(|_| self.add_batches(part, trajectories, barriers))
+    }
+
+    fn add_batches(
+        &mut self,
+        part: &Trajectories<'_>,
+        trajectories: Range<usize>,
+        barriers: &Barriers,
+    ) -> Result<()> {
         let mut found = Vec::new();
-        for batch in batches(part.offsets) {
+        for batch in batches(part.offsets, trajectories, BATCH_TOKENS) {
             let find = || part.find_runs(batch, barriers);
             let (next, inserted) = rayon::join(find, || self.insert(part, &found));
             inserted?;
@@ -223,16 +238,18 @@ fn task_sets(occurrences: Vec<(u32, u32)>, runs: usize) -> Segments {
     sets
 }
 
-/// Ranges of trajectories with about [`BATCH_TOKENS`] tokens each.
-fn batches(offsets: &[usize]) -> impl Iterator<Item = Range<usize>> {
-    let trajectories = offsets.len() - 1;
-    let mut start = 0;
+/// Divides trajectories into ranges with about so many tokens each.
+pub(super) fn batches(
+    offsets: &[usize],
+    trajectories: Range<usize>,
+    tokens: usize,
+) -> impl Iterator<Item = Range<usize>> {
+    let Range { mut start, end } = trajectories;
     std::iter::from_fn(move || {
         let first = start;
-        let is_within = |&end: &usize| end < offsets[first] + BATCH_TOKENS;
-        start = trajectories
-            .min(first + 1 + offsets[first + 1..].iter().take_while(|end| is_within(end)).count());
-        (first < trajectories).then_some(first..start)
+        let is_within = |last: &&usize| **last < offsets[first] + tokens;
+        start = end.min(first + 1 + offsets[first + 1..].iter().take_while(is_within).count());
+        (first < end).then_some(first..start)
     })
 }
 
@@ -299,11 +316,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_trajectory_is_in_one_batch(lengths in prop::collection::vec(0..2 * BATCH_TOKENS, 0..12)) {
+        fn every_trajectory_of_a_range_is_in_one_batch(
+            lengths in prop::collection::vec(0..2 * BATCH_TOKENS, 0..12), ends in prop::array::uniform2(0usize..13),
+        ) {
             let offsets: Vec<usize> = (0..=lengths.len()).map(|end| lengths[..end].iter().sum()).collect();
-            let batches: Vec<Range<usize>> = batches(&offsets).collect();
+            let [start, end] = ends.map(|end| end.min(lengths.len()));
+            let range = start.min(end)..start.max(end);
+            let batches: Vec<Range<usize>> = batches(&offsets, range.clone(), BATCH_TOKENS).collect();
             let all: Vec<usize> = batches.iter().cloned().flatten().collect();
-            prop_assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
+            prop_assert_eq!(all, range.collect::<Vec<_>>());
             for batch in batches {
                 let but_the_last = &lengths[batch.start..batch.end - 1];
                 prop_assert!(but_the_last.iter().sum::<usize>() < BATCH_TOKENS);

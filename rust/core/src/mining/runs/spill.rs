@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::mining::runs::folder::batches;
 use crate::mining::runs::parts::{PartsWriter, RunParts};
 use crate::mining::runs::{Room, RunFolder, Runs, Trajectories};
 use crate::tokens::barriers::Barriers;
@@ -79,13 +80,9 @@ impl SpillingFolder {
             return self.folder.add(part, barriers);
         }
         part.check()?;
-        let mut first = 0;
-        for last in 1..part.offsets.len() {
-            let tokens = part.offsets[last] - part.offsets[first];
-            if tokens >= BLOCK_TOKENS || last + 1 == part.offsets.len() {
-                self.add_block(part, first, last, barriers)?;
-                first = last;
-            }
+        for block in batches(part.offsets, 0..part.tasks.len(), BLOCK_TOKENS) {
+            self.folder.add_some(part, block, barriers)?;
+            self.spill_if_full()?;
         }
         Ok(())
     }
@@ -128,28 +125,6 @@ impl SpillingFolder {
         file.write(&runs)?;
         drop(runs);
         merged(file, bound)
-    }
-
-    /// Adds trajectories `first` to `last` (exclusive) of `part`.
-    fn add_block(
-        &mut self,
-        part: &Trajectories<'_>,
-        first: usize,
-        last: usize,
-        barriers: &Barriers,
-    ) -> Result<()> {
-        let range = part.offsets[first]..part.offsets[last];
-        let offsets: Vec<usize> =
-            part.offsets[first..=last].iter().map(|offset| offset - range.start).collect();
-        let block = Trajectories {
-            tokens: &part.tokens[range.clone()],
-            offsets: &offsets,
-            action: &part.action[range.clone()],
-            continues: part.continues.map(|may| &may[range]),
-            tasks: &part.tasks[first..last],
-        };
-        self.folder.add(&block, barriers)?;
-        self.spill_if_full()
     }
 
     /// Checks that no runs were lost.
@@ -219,6 +194,7 @@ pub(crate) fn groups_of(sizes: &[u64], most: u64) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
     use crate::mining::runs::parts::tests::bound;
+    use crate::tokens::IDS;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::path::Path;
@@ -305,6 +281,20 @@ mod tests {
         }
         assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
         assert!(is_empty(&scratch));
+    }
+
+    #[test]
+    fn an_id_that_no_token_has_is_named_by_its_place_among_all_blocks() {
+        let scratch = tempdir().unwrap();
+        let part = Trajectories {
+            tokens: &[vec![1; BLOCK_TOKENS], vec![2, IDS]].concat(),
+            offsets: &[0, BLOCK_TOKENS, BLOCK_TOKENS + 2],
+            action: &vec![true; BLOCK_TOKENS + 2],
+            continues: None,
+            tasks: &[0, 1],
+        };
+        let error = within(0, scratch.path()).add(&part, &Barriers::default()).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: IDS, position: BLOCK_TOKENS + 1, size: IDS });
     }
 
     proptest! {
