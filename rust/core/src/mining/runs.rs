@@ -128,16 +128,27 @@ impl Runs {
         (self.strings, self.counts, self.tasks)
     }
 
-    /// Adds the runs to a folder; an occurrence counts as `factor`. Nothing is added if that is 0.
-    pub(crate) fn add_weighted(&self, factor: u64, folder: &mut RunFolder) -> Result<()> {
+    /// Adds a run to a folder; an occurrence counts as `factor`. Nothing is added if that is 0.
+    fn add_weighted(&self, run: usize, factor: u64, folder: &mut RunFolder) -> Result<()> {
         if factor == 0 {
             return Ok(());
         }
-        self.strings.iter().enumerate().try_for_each(|(index, run)| {
-            let count = self.count(index).checked_mul(factor);
-            let count = count.ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })?;
-            folder.add_run(run, count, self.tasks(index).iter().copied())
-        })
+        let count = self.count(run).checked_mul(factor);
+        let count = count.ok_or(Error::TooManyOccurrences { most: MOST_OCCURRENCES })?;
+        folder.add_run(self.strings.get(run), count, self.tasks(run).iter().copied())
+    }
+
+    /// Adds a run to a folder, cut before each token that may not continue one. There is an entry of `continues`
+    /// for each token of all distinct runs, end to end.
+    fn add_split(&self, run: usize, continues: &[bool], folder: &mut RunFolder) -> Result<()> {
+        let (tokens, mut added) = (self.strings.get(run), Ok(()));
+        let may = &continues[self.strings.offsets()[run]..][..tokens.len()];
+        for_each_run(tokens, &vec![true; tokens.len()], Some(may), &Barriers::default(), |piece| {
+            if added.is_ok() {
+                added = folder.add_run(&tokens[piece], self.count(run), self.tasks(run).iter().copied());
+            }
+        });
+        added
     }
 
     /// Number of distinct runs.
@@ -173,23 +184,6 @@ impl Runs {
     /// The tasks in which run `index` occurs, ascending.
     pub fn tasks(&self, index: usize) -> &[u32] {
         self.tasks.get(index)
-    }
-
-    /// Adds the runs to a folder, each cut before every token that may not continue one. There is an entry of
-    /// `continues` for each token of the distinct runs, end to end.
-    pub(crate) fn add_split(&self, continues: &[bool], folder: &mut RunFolder) -> Result<()> {
-        let (nothing, mut added) = (Barriers::default(), Ok(()));
-        for (index, range) in self.strings.offsets().windows(2).enumerate() {
-            let run = self.strings.get(index);
-            let may = Some(&continues[range[0]..range[1]]);
-            for_each_run(run, &vec![true; run.len()], may, &nothing, |part| {
-                let tasks = self.tasks(index).iter().copied();
-                if added.is_ok() {
-                    added = folder.add_run(&run[part], self.count(index), tasks);
-                }
-            });
-        }
-        added
     }
 
     /// Appends other runs, none of which may be equal to one of these.
@@ -277,6 +271,7 @@ pub(crate) fn sum_of_occurrences(occurrences: u64, more: Option<u64>) -> Result<
 #[cfg(test)]
 pub(crate) mod tests {
     use super::finding::tests::runs_of;
+    use super::spill::SpillingFolder;
     use super::*;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
@@ -404,7 +399,7 @@ pub(crate) mod tests {
         let runs = fold(&[(vec![(1, true, true); 3], 0)].to_vec()).finish();
         for factor in [u64::MAX, MOST_OCCURRENCES] {
             let too_many = Err(Error::TooManyOccurrences { most: MOST_OCCURRENCES });
-            assert_eq!(runs.add_weighted(factor, &mut RunFolder::default()), too_many);
+            assert_eq!(SpillingFolder::default().add_weighted(&runs, factor), too_many);
         }
     }
 
@@ -451,10 +446,11 @@ pub(crate) mod tests {
             let times = |parts: &Parts, factor: usize| (0..factor).flat_map(|_| parts.clone()).collect::<Parts>();
             let together = [times(&left, factors[0]), times(&right, factors[1])].concat();
             let (left, right) = (fold(&left).finish(), fold(&right).finish());
-            let mut folder = RunFolder::default();
-            left.add_weighted(factors[0] as u64, &mut folder).unwrap();
-            right.add_weighted(factors[1] as u64, &mut folder).unwrap();
-            prop_assert_eq!(folder.finish(), fold(&together).finish());
+            let mut folder = SpillingFolder::default();
+            folder.add_weighted(&left, factors[0] as u64).unwrap();
+            folder.add_weighted(&right, factors[1] as u64).unwrap();
+            let weighted = folder.finish().unwrap();
+            prop_assert_eq!(&*weighted.whole().unwrap(), &fold(&together).finish());
         }
     }
 }

@@ -301,7 +301,7 @@ impl<'a> Contexts<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mining::runs::RunFolder;
+    use crate::mining::runs::spill::SpillingFolder;
     use crate::mining::runs::tests::folded;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
@@ -413,9 +413,10 @@ mod tests {
         ) {
             let parts: Vec<Vec<u32>> =
                 parts.into_iter().flat_map(|(run, times)| std::iter::repeat_n(run, times)).collect();
-            let mut folder = RunFolder::default();
-            runs_of(&parts).add_weighted(factor, &mut folder).unwrap();
-            let runs = folder.finish();
+            let mut folder = SpillingFolder::default();
+            folder.add_weighted(&runs_of(&parts), factor).unwrap();
+            let folded = folder.finish().unwrap();
+            let runs = folded.whole().unwrap();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let entropies = pool.install(|| by_ranges(&runs, ranges, 1 << 32)).unwrap();
             assert_near(&entropies, &by_definition(&runs));

@@ -217,7 +217,6 @@ impl PartsWriter {
 pub(crate) mod tests {
     use super::*;
     use crate::error::Error;
-    use crate::mining::runs::RunFolder;
     use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -408,11 +407,11 @@ pub(crate) mod tests {
             let [left, right] = corpora.each_ref().map(runs_of);
             let ((one, _here), (other, _there)) = (on_disk(&left, most), on_disk(&right, most));
             let weighted = RunParts::weighted(&[(&one, factors[0]), (&other, factors[1])]).unwrap();
-            let mut expected = RunFolder::within(Room::PARSED);
+            let mut expected = SpillingFolder::default();
             for (runs, factor) in [&left, &right].into_iter().zip(factors) {
-                runs.add_weighted(factor, &mut expected).unwrap();
+                expected.add_weighted(runs, factor).unwrap();
             }
-            prop_assert_eq!(counted(&weighted), counted(&expected.finish().into()));
+            prop_assert_eq!(counted(&weighted), counted(&expected.finish().unwrap()));
 
             let may = &may[..left.strings().tokens().len()];
             prop_assert_eq!(counted(&split(&one, may)), counted(&split(&left.into(), may)));

@@ -98,16 +98,23 @@ impl SpillingFolder {
 
     /// Adds folded runs, each of whose occurrences counts as `factor`.
     pub(crate) fn add_weighted(&mut self, runs: &Runs, factor: u64) -> Result<()> {
-        self.check_complete()?;
-        runs.add_weighted(factor, &mut self.folder)?;
-        self.spill_if_full()
+        self.add_each(runs, |run, folder| runs.add_weighted(run, factor, folder))
     }
 
-    /// Adds folded runs, cut before each token that may not continue one.
+    /// Adds folded runs, cut before each token that may not continue one. There is an entry of `continues` for
+    /// each token of the distinct runs, end to end.
     pub(crate) fn add_split(&mut self, runs: &Runs, continues: &[bool]) -> Result<()> {
+        self.add_each(runs, |run, folder| runs.add_split(run, continues, folder))
+    }
+
+    /// Adds something of each run. The folder may be full after any: each piece of a run that is cut has all of
+    /// its tasks, so the pieces may take many times the memory of the run.
+    fn add_each(&mut self, runs: &Runs, add: impl Fn(usize, &mut RunFolder) -> Result<()>) -> Result<()> {
         self.check_complete()?;
-        runs.add_split(continues, &mut self.folder)?;
-        self.spill_if_full()
+        (0..runs.len()).try_for_each(|run| {
+            add(run, &mut self.folder)?;
+            self.spill_if_full()
+        })
     }
 
     /// The distinct runs, in no particular order if some were spilled.
@@ -195,6 +202,7 @@ mod tests {
     use super::*;
     use crate::mining::runs::parts::tests::bound;
     use crate::tokens::IDS;
+    use crate::tokens::segments::Segments;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::path::Path;
@@ -295,6 +303,26 @@ mod tests {
         };
         let error = within(0, scratch.path()).add(&part, &Barriers::default()).unwrap_err();
         assert_eq!(error, Error::IdOutOfRange { id: IDS, position: BLOCK_TOKENS + 1, size: IDS });
+    }
+
+    #[test]
+    fn runs_that_take_more_memory_when_they_are_cut_are_spilled_on_the_way() {
+        // Each of the 5,000 pieces is in all tasks: 8 MB, while the runs take 80 KB.
+        let tasks: Vec<u32> = (0..200).collect();
+        let strings: Vec<Vec<u32>> = (0..50).map(|run| (200 * run..200 * (run + 1)).collect()).collect();
+        let strings: Segments = strings.iter().map(Vec::as_slice).collect();
+        let task_sets = strings.iter().map(|_| tasks.as_slice()).collect();
+        let runs = Runs::from_parts(strings, vec![200; 50], task_sets).unwrap();
+        let continues: Vec<bool> = (0..10_000).map(|token| token % 2 == 1).collect();
+
+        let scratch = tempdir().unwrap();
+        let (mut spilling, mut plain) = (within(1 << 20, scratch.path()), SpillingFolder::default());
+        for folder in [&mut spilling, &mut plain] {
+            folder.add_split(&runs, &continues).unwrap();
+        }
+        let times_spilled = spilling.spilled.as_ref().map_or(0, |file| file.extents(0..1).count());
+        assert!(times_spilled > 8, "{times_spilled}");
+        assert_eq!(as_map(&spilling.finish().unwrap()), as_map(&plain.finish().unwrap()));
     }
 
     proptest! {
