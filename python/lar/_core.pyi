@@ -30,7 +30,7 @@ __all__ = [
 
 __version__: str
 REPLACING_AUDITS: int
-"""Audits of a selection after which others replace the segments that fail; after later ones nothing does."""
+"""The audit of a selection from which on nothing replaces the segments that fail; before, others do."""
 
 def count_lines(block: bytes) -> tuple[int, int]:
     """The lines of a block of whole lines, and how many of these are not blank."""

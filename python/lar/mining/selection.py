@@ -26,8 +26,8 @@ from lar.vocabulary.segments import Segments
 
 Crosses = Callable[[Sequence[str]], NDArray[np.bool_]]
 
-# Audits after which a latent that fails is dropped even if another is at fault, so that they come to an end
-# sooner: two more than those after which others replace those that fail.
+# The last audit in which a latent that fails stays if another is at fault: the third one in which nothing
+# replaces what fails. Later ones drop it, so that they come to an end sooner.
 _BLAMING_AUDITS = _core.REPLACING_AUDITS + 2
 
 

@@ -29,7 +29,8 @@ class Served(NamedTuple):
 class ServedParse:
     """The parse of one vocabulary: finds latents in text, and encodes the text between them piece by piece.
 
-    Safe to share between threads. It caches the ids of encoded texts, in at most 128 MiB.
+    Safe to share between threads. It caches the ids of encoded texts; where new ones would exceed
+    128 MiB, all others are dropped.
     """
 
     def __init__(self, tokenizer: Tokenizer, segments: Segments) -> None:

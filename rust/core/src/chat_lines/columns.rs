@@ -112,7 +112,7 @@ impl Lists {
         bits(&self.offsets.windows(2).map(|ends| ends[0] < ends[1]).collect::<Vec<_>>())
     }
 
-    /// End a list before the entry `end` of the other column.
+    /// Ends a list before the entry `end` of the other column.
     pub(super) fn push(&mut self, end: usize) {
         self.offsets.push(end as i32);
     }

@@ -24,7 +24,7 @@ pub(super) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Write the opening of a whole run.
+    /// Appends the opening of a whole run.
     pub(super) fn write(
         &self,
         into: &mut Vec<u8>,

@@ -13,7 +13,8 @@ use super::tools::DistinctTools;
 use super::visit::{Elements, Members, Object, Scalar};
 use super::{Agent, Calls, ChatLines, LinePlace, Messages};
 
-/// Add the record of a line; None where it is not plain, and the columns may be longer than before then.
+/// Adds the record of a line, and returns what the agent wrote in it. None where the line is not plain; then the columns
+/// may be longer than before.
 pub(super) fn read(into: &mut ChatLines, line: &str, label: &str, place: LinePlace) -> Option<Agent> {
     let first = into.messages.roles.len();
     let mut decoder = Deserializer::from_str(line);

@@ -18,10 +18,10 @@ pub(super) trait Object<'de>: Sized {
     /// Whether it may have others too, which are skipped.
     const MORE: bool = false;
 
-    /// Take the value of the member `NAMES[name]`.
+    /// Takes the value of the member `NAMES[name]`.
     fn member<A: MapAccess<'de>>(&mut self, name: usize, members: &mut A) -> Result<(), A::Error>;
 
-    /// The object is whole; bit i of `seen`: whether it has the member `NAMES[i]`.
+    /// Makes the value of the whole object; bit i of `seen`: whether it has the member `NAMES[i]`.
     fn end<E: Error>(self, seen: u32) -> Result<Self::Value, E>;
 }
 
@@ -63,7 +63,7 @@ impl<'de, T: Object<'de>> Visitor<'de> for Members<T> {
 
 /// What is made of a list's elements.
 pub(super) trait List<'de> {
-    /// Take the next element; None at the end.
+    /// Takes the next element; None at the end.
     fn element<A: SeqAccess<'de>>(&mut self, elements: &mut A) -> Result<Option<()>, A::Error>;
 }
 

@@ -16,7 +16,7 @@ use crate::tokens::bytes::TokenBytes;
 use crate::tokens::checks::check_length;
 use crate::tokens::segments::Segments;
 
-/// Audits after which other candidates replace the segments that fail.
+/// The audit from which on nothing replaces the segments that fail. After each one before, other candidates do.
 pub const REPLACING_AUDITS: usize = 6;
 
 /// What to mine.
@@ -161,7 +161,7 @@ impl Selection {
     /// The selection without segments that fail an audit, which is repeated until none does.
     ///
     /// `fails` takes the selection and returns for each of its segments whether it fails. That may depend on the other
-    /// segments, so each new choice is audited. After [`REPLACING_AUDITS`] audits nothing replaces the
+    /// segments, so each new choice is audited. From audit [`REPLACING_AUDITS`] on nothing replaces the
     /// segments that fail, so that the audits come to an end.
     ///
     /// # Errors

@@ -161,7 +161,7 @@ impl Runs {
         self.counts.is_empty()
     }
 
-    /// The tokens of every distinct run, in the order of their first occurrence.
+    /// The tokens of every distinct run.
     pub fn strings(&self) -> &Segments {
         &self.strings
     }

@@ -41,7 +41,7 @@ impl Barriers {
     /// Whether some of the ids may be barriers; only `contains` gives a sure answer. All ids are compared at
     /// once: barriers are often adjacent ids, and other ids are outside.
     #[inline(always)]
-    pub(crate) fn may_contain<const IDS: usize>(&self, ids: &[u32; IDS]) -> bool {
+    pub(crate) fn may_contain<const N: usize>(&self, ids: &[u32; N]) -> bool {
         let (least, greatest) = self.bounds;
         ids.iter().fold(false, |may, &id| may | (id >= least) & (id <= greatest))
     }

@@ -37,7 +37,7 @@ use crate::vocabulary::found_texts::found_texts;
 use crate::vocabulary::served::reader::Reader;
 use crate::vocabulary::served::windows::Windows;
 
-/// Most bytes of cached windows, after which all are dropped.
+/// Most bytes of cached windows. Where new ones would exceed it, all others are dropped.
 const MOST_CACHED: usize = 1 << 27;
 
 /// The parse of text by the latents of a vocabulary; ids as in [`Vocabulary`](super::Vocabulary).
