@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from lar import distill, export
 from lar.cli.arms import reads_base_tokens
+from lar.corpus.windows import Window
 from lar.distillation import DistillOptions, Student
-from lar.distillation.data.branches import branched
-from lar.distillation.data.examples import Example, Examples
+from lar.distillation.data.branches import branched, turn_numbers
+from lar.distillation.data.examples import Examples
 from lar.distillation.data.packing import pack
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import OptionError, TrainingError, VocabularyError
@@ -43,34 +44,42 @@ def student(corpus, vocabulary):
     return student
 
 
-def turns(example: Example) -> list[NDArray[np.int64]]:
-    """The supervised units of each turn."""
-    borders = np.flatnonzero(np.diff(example.supervised) != 1) + 1
-    return [turn for turn in np.split(example.supervised, borders) if len(turn)]
+def read_before(examples: Examples, index: int) -> list[NDArray[np.int64]]:
+    """What an engine has read before it writes each supervised unit: base tokens, then the turn's units.
 
-
-def read_before(example: Example) -> list[NDArray[np.int64]]:
-    """What an engine has read before it writes each supervised unit: base tokens, then the turn's units."""
+    A window may lack the beginning of a turn, and the border of its two parts ends one.
+    """
+    shard, row, window = examples._plan[index]
+    begin, end = shard.offsets[row : row + 2].tolist()
+    action, example = shard.action[begin:end][window.positions()], examples[index]
+    seam = window.head if window.begin > window.head else 0
     found = []
-    for turn in turns(example):
-        first = turn[0]
-        while not example.begins[first]:
-            first -= 1
-        history = example.tokens[: example.starts[first]]
-        found += [np.concatenate([history, example.units[first:unit]]) for unit in turn]
+    for unit in example.supervised.tolist():
+        start = int(example.starts[unit])
+        while start and start != seam and action[start - 1]:
+            start -= 1
+        first = int(np.searchsorted(example.starts, start))
+        found.append(np.concatenate([example.tokens[:start], example.units[first:unit]]))
     return found
 
 
-@given(st.integers(24, 600), st.lists(st.integers(0, 30), min_size=1, max_size=4, unique=True))
+@given(
+    st.integers(24, 600),
+    st.lists(st.integers(0, 30), min_size=1, max_size=4, unique=True),
+    st.sampled_from([0.0, 0.5]),
+)
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @torch.no_grad()
-def test_a_row_of_branches_is_read_as_each_turn_behind_its_history(student, corpus, max_length, chosen):
-    examples = Examples(corpus, student.vocabulary, max_length, decode_only=True)
-    group = [examples[index % len(examples)] for index in chosen]
+def test_a_row_of_branches_is_read_as_each_turn_behind_its_history(
+    student, corpus, max_length, chosen, dropout
+):
+    examples = Examples(corpus, student.vocabulary, max_length, None, dropout, decode_only=True)
+    places = [index % len(examples) for index in chosen]
+    group = [examples[place] for place in places]
     batch = pack(group)
     row = hidden_states(student.base, batch["units"], batch["unit_positions"], batch["streams"])[0]
     found = row[batch["student_at"]]
-    histories = [history for example in group for history in read_before(example)]
+    histories = [history for place in places for history in read_before(examples, place)]
     assert len(histories) == len(found) == len(batch["labels"])
     for at in range(0, len(found), max(1, len(found) // 20)):
         alone = hidden_states(student.base, torch.from_numpy(histories[at])[None])[0, -1]
@@ -85,7 +94,8 @@ def test_a_branch_begins_where_a_turn_leaves_its_tokens():
     tokens = np.array([10, 11, 12, 13, 14, 15, 16, 20, 17, 21, 18, 19])
     units = np.array([10, 11, 12, 13, 100, 16, 20, 17, 21, 101])
     starts = np.array([0, 1, 2, 3, 4, 6, 7, 8, 9, 10])
-    row = branched(units, tokens, starts, np.ones(10, bool), np.array([3, 4, 5, 7, 9]))
+    turns = np.array([0, 0, 0, 1, 1, 1, 1, 0, 2, 0, 3, 3])
+    row = branched(units, tokens, starts, turns, np.array([3, 4, 5, 7, 9]))
     assert row.ids.tolist() == [*tokens, 100]  # what predicts 16; the other units are predicted by tokens
     assert row.positions.tolist() == [*range(12), 4]
     assert row.branch.tolist() == [0] * 12 + [1]
@@ -93,24 +103,35 @@ def test_a_branch_begins_where_a_turn_leaves_its_tokens():
     assert row.predicts.tolist() == [2, 3, 12, 7, 9]
 
 
-def test_the_branch_of_a_turn_begins_with_a_whole_token():
-    # The window supervises from within a token: latent 100 ends in the midst of token 12.
+def test_the_branch_of_a_turn_begins_with_the_turn():
+    # The window supervises from within the turn, and from within a token: latent 100 ends in the midst of 12.
     tokens, units = np.array([10, 11, 12, 13]), np.array([10, 100, 101, 13])
-    starts, begins = np.array([0, 1, 2, 3]), np.array([True, True, False, True])
-    row = branched(units, tokens, starts, begins, np.array([2, 3]))
+    starts, turns = np.array([0, 1, 2, 3]), np.array([0, 1, 1, 1])
+    row = branched(units, tokens, starts, turns, np.array([2, 3]))
     assert row.ids.tolist() == [*tokens, 100, 101]
     assert row.positions.tolist() == [0, 1, 2, 3, 1, 2]
     assert row.sees.tolist() == [0, 0, 0, 0, 1, 1]
     assert row.predicts.tolist() == [4, 5]
 
 
+def test_turns_are_numbered_in_a_window_and_end_with_its_head():
+    action = np.array([0, 1, 1, 0, 1, 1, 1, 1], bool)
+    apart = Window(head=3, begin=5, new=6, end=8, next_begin=6, next_end=12)
+    assert turn_numbers(action, apart).tolist() == [0, 1, 1, 2, 2, 2]
+    whole = Window(head=0, begin=0, new=1, end=8, next_begin=6, next_end=12)
+    assert turn_numbers(action, whole).tolist() == [0, 1, 1, 0, 2, 2, 2, 2]
+    assert turn_numbers(~action, whole).tolist() == [1, 0, 0, 2, 0, 0, 0, 0]
+    touching = Window(head=2, begin=2, new=4, end=7, next_begin=5, next_end=12)
+    assert turn_numbers(action, touching).tolist() == [0, 1, 1, 0, 2, 2, 2]
+
+
 def test_bits_per_byte_are_those_of_each_unit_behind_its_history(student, corpus):
-    examples = list(Examples(corpus, student.vocabulary, 256, decode_only=True))
+    examples = Examples(corpus, student.vocabulary, 256, decode_only=True)
     bits = 0.0
     with torch.no_grad():
-        for example in examples:
+        for place, example in enumerate(examples):
             labels = example.units[example.supervised].tolist()
-            for history, label in zip(read_before(example), labels, strict=True):
+            for history, label in zip(read_before(examples, place), labels, strict=True):
                 logits = student(torch.from_numpy(history)[None]).logits[0, -1].double()
                 size = student.vocabulary.base_size + len(student.vocabulary)
                 bits -= float(logits[:size].log_softmax(-1)[label]) / np.log(2)

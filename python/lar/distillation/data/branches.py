@@ -2,7 +2,8 @@
 
 The row begins with the conversation in base tokens, as the teacher reads it. Behind it stand the units of
 each turn of the agent. A unit sees the conversation up to its turn's first token and the turn's units before
-it, and nothing else sees it; so all turns of a window are learnt in one pass.
+it, and nothing else sees it; so all turns of a window are learnt in one pass. That holds for units too that
+no loss falls on: the context with which a window begins, or the first token of a latent that is spelled out.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lar.corpus.windows import Window
 
 _Ints = NDArray[np.int64]
 
@@ -30,14 +33,12 @@ class Branched(NamedTuple):
     predicts: _Ints
 
 
-def branched(
-    units: _Ints, tokens: _Ints, starts: _Ints, begins: NDArray[np.bool_], supervised: _Ints
-) -> Branched:
-    """The row for a window; the arguments are the fields of `Example`."""
+def branched(units: _Ints, tokens: _Ints, starts: _Ints, turns: _Ints, supervised: _Ints) -> Branched:
+    """The row for a window; `turns` is what `turn_numbers` returns, all others are fields of `Example`."""
     ids, positions = [tokens], [np.arange(len(tokens))]
     branch, sees = [np.zeros(len(tokens), np.int64)], [np.zeros(len(tokens), np.int64)]
     predicts, length = [], len(tokens)
-    for number, (first, last, chosen) in enumerate(_turns(begins, supervised), start=1):
+    for number, (first, last, chosen) in enumerate(_learnt(turns[starts], supervised), start=1):
         start = int(starts[first])
         lead = _common(units[first : last + 1], tokens[start:])
         inputs = units[first + lead : last]  # the last unit predicts nothing within the turn
@@ -52,14 +53,27 @@ def branched(
     return Branched(*(np.concatenate(part).astype(np.int64) for part in parts))
 
 
-def _turns(begins: NDArray[np.bool_], supervised: _Ints) -> Iterator[tuple[int, int, _Ints]]:
-    """Of each run of supervised units: the first of its branch, a whole token's; the last; and all."""
-    borders = np.flatnonzero(np.diff(supervised) != 1) + 1
+def turn_numbers(action: NDArray[np.bool_], window: Window) -> _Ints:
+    """For each of a window's n base tokens the number of the agent's turn, 0 for other speakers'; int64 (n).
+
+    `action` is the agent's mask of the conversation. Where text is left out behind the window's head, what
+    follows is another turn.
+    """
+    positions = window.positions()
+    spoken = action[positions]
+    follows = np.append(False, spoken[:-1]) & (np.diff(positions, prepend=0) == 1)
+    return np.cumsum(spoken & ~follows) * spoken
+
+
+def _learnt(turn_of: _Ints, supervised: _Ints) -> Iterator[tuple[int, int, _Ints]]:
+    """Of each turn with supervised units: its first unit, the last supervised one, and all supervised ones.
+
+    turn_of: int64 (u), the number of each unit's turn. A turn begins with a whole token.
+    """
+    borders = np.flatnonzero(np.diff(turn_of[supervised])) + 1
     for chosen in np.split(supervised, borders):
         if len(chosen):
-            first = int(chosen[0])
-            while not begins[first]:
-                first -= 1
+            first = int(np.argmax(turn_of == turn_of[chosen[0]]))
             yield first, int(chosen[-1]), chosen
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lar.corpus import Corpus, Shard
 from lar.corpus.shards import read_shard
 from lar.corpus.windows import Window, windows
-from lar.distillation.data.branches import Branched, branched
+from lar.distillation.data.branches import Branched, branched, turn_numbers
 from lar.distillation.data.latent_dropout import drawn, spelled
 from lar.errors import CorpusError
 from lar.scoring.store import CachedTeacher, TopTokens
@@ -117,7 +117,7 @@ class Examples(Sequence[Example]):
             parsed = spelled(parsed, tokens, chosen)
         example = cut(tokens, parsed, self.vocabulary, window)
         if self._decode_only:
-            example = _with_branches(example)
+            example = _with_branches(example, turn_numbers(action, window))
         if self.teacher is None:
             return example
         positions = window.positions()[example.starts[example.supervised]]
@@ -171,8 +171,8 @@ class Examples(Sequence[Example]):
         return digest.hexdigest()
 
 
-def _with_branches(example: Example) -> Example:
-    row = (example.units, example.tokens, example.starts, example.begins, example.supervised)
+def _with_branches(example: Example, turns: NDArray[np.int64]) -> Example:
+    row = (example.units, example.tokens, example.starts, turns, example.supervised)
     return replace(example, branched=branched(*row))
 
 
