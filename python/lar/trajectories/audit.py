@@ -28,6 +28,7 @@ LABELS = frozenset(
         "stop_reason",
         "status",
         "kind",
+        "event_type",
         "key",  # of an attribute, beside its value
     )
 )
@@ -43,12 +44,14 @@ _PLAIN = frozenset(("role", "content"))
 _ATTRIBUTE = frozenset(("key", "value"))  # of a span
 # Who the agent is in a raw message, and where its own texts stand.
 _AGENT = frozenset(("assistant", "model", "gpt", "ai"))
-_SAID = frozenset(("content", "text", "value", "reasoning_content", "reasoning", "thinking", "refusal"))
+_SAID = frozenset(
+    ("content", "text", "value", "reasoning_content", "reasoning", "thinking", "tool_plan", "refusal")
+)
 _REPLIES = frozenset(("choices", "completions", "generations"))
 # The same in a record that has the conversation beside them; elsewhere they may be a tool's.
 _ANSWERS = frozenset(("response", "completion", "reply", "generation", "output"))
 _ASKED = ("messages", "prompt", "request", "input", "contents")
-_OTHERS = frozenset(("human", "system", "tool"))  # LangChain's kinds of messages
+_OTHERS = frozenset(("human", "system", "tool", "user_input"))  # LangChain's messages, Google's steps
 _RESULTS = ("_result", "-result", "_call_output")
 # What holds calls, and what a call holds.
 _CALLS = frozenset(

@@ -1,7 +1,8 @@
 """Calls that name the reply before them: what was said until then stands in other records of the log.
 
-A request of OpenAI's Responses with `previous_response_id` holds only what is new. The service puts the
-conversation that the named response ended before it, without that one's instructions.
+A request of OpenAI's Responses with `previous_response_id` holds only what is new, as does one of Google's
+Interactions with `previous_interaction_id`. The service puts the conversation that the named reply ended
+before it, without that one's instructions.
 """
 
 from collections.abc import Iterator

@@ -202,8 +202,9 @@ class Report:
         if self.without_history:
             calls = counted(self.without_history, "model call goes", "model calls go")
             yield (
-                f"{calls} on from a reply (previous_response_id) that is not in these logs: what was said"
-                f" before is missing, and the task may be wrong; the first: {self.first_without_history}"
+                f"{calls} on from a reply (previous_response_id, previous_interaction_id) that is not in"
+                " these logs: what was said before is missing, and the task may be wrong; the first:"
+                f" {self.first_without_history}"
             )
         if self.rendered:
             prompts = counted(self.rendered, "prompt is", "prompts are")

@@ -47,6 +47,14 @@ CALLS: dict[str, tuple[Any, Any]] = {
     "gemini sent": ({"contents": [{"role": "user", "parts": [{"text": asked("gemini sent")}]}]}, sent(CHUNK)),
     "responses": ({"model": "m", "input": asked("responses")}, response("responses")),
     "again": ({"model": "m", "input": asked("again")}, response("again")),
+    "steps": (
+        {"model": "m", "input": asked("steps")},
+        sent({"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": "Twelve."}}),
+    ),
+    "cohere": (
+        conversation("cohere"),
+        sent({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "Twelve."}}}}),
+    ),
     "prompt": ({"model": "m", "prompt": asked("prompt")}, {"choices": [{"text": "Twelve."}]}),
     "ollama": (conversation("ollama"), f"{json.dumps(PIECE)}\n{json.dumps(END)}\n"),
 }

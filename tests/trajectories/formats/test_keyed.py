@@ -50,12 +50,18 @@ VERCEL = [
     {"role": "user", "parts": [{"type": "text", "text": "Count bay 4"}]},
     {"role": "assistant", "parts": [{"type": "step-start"}, {"type": "tool-count", **DONE}]},
 ]
+STEPS = [
+    {"type": "user_input", "content": [{"type": "text", "text": "Count bay 4"}]},
+    {"type": "function_call", "id": "c1", "name": "count", "arguments": {"bay": 4}},
+    {"type": "function_result", "call_id": "c1", "result": "12"},
+]
 CONVERSATIONS = {
     "OpenAI": OPENAI,
     "Anthropic": ANTHROPIC,
     "Gemini": GEMINI,
     "LangChain": LANGCHAIN,
     "Responses": ITEMS,
+    "Interactions": STEPS,
     "Vercel": VERCEL,
 }
 MESSAGE = {"role": "assistant", "content": "Twelve."}
@@ -69,6 +75,8 @@ REPLIES = {
     "content blocks": [{"type": "redacted_thinking", "data": "xxxx"}, TEXT_PART],
     "Anthropic": {"type": "message", "role": "assistant", "content": [TEXT_PART], "stop_reason": "end_turn"},
     "Responses": RESPONSE,
+    "Interactions": {"id": "v1", "steps": [{"type": "model_output", "content": [TEXT_PART]}], "usage": {}},
+    "Cohere": {"id": "m1", "message": {**MESSAGE, "content": [TEXT_PART]}, "finish_reason": "COMPLETE"},
     "Gemini": {"candidates": [{"content": {"role": "model", "parts": [{"text": "Twelve."}]}}]},
 }
 

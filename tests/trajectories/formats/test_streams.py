@@ -120,6 +120,42 @@ def responses(said: list[str], calls: int) -> Iterator[Event]:
             yield {"type": kind, "output_index": index, "delta": piece}
 
 
+def cohere(said: list[str], calls: int) -> Iterator[Event]:
+    yield {"type": "message-start", "id": "m", "delta": {"message": {"role": "assistant", "content": []}}}
+    yield {
+        "type": "content-start",
+        "index": 0,
+        "delta": {"message": {"content": {"type": "text", "text": ""}}},
+    }
+    for piece in said:
+        yield {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": piece}}}}
+    yield {"type": "content-end", "index": 0}
+    for index in range(calls):
+        begun = {"id": f"c{index}", "type": "function", "function": {"name": "count", "arguments": ""}}
+        yield {"type": "tool-call-start", "index": index, "delta": {"message": {"tool_calls": begun}}}
+        for piece in ('{"bay"', ": 4}"):
+            delta = {"message": {"tool_calls": arguments(piece)}}
+            yield {"type": "tool-call-delta", "index": index, "delta": delta}
+        yield {"type": "tool-call-end", "index": index}
+    yield {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}
+
+
+def steps(said: list[str], calls: int) -> Iterator[Event]:
+    yield {"event_type": "interaction.created", "interaction": {"id": "v1", "status": "in_progress"}}
+    yield {"event_type": "step.start", "index": 0, "step": {"type": "model_output"}}
+    for piece in said:
+        yield {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": piece}}
+    yield {"event_type": "step.stop", "index": 0}
+    for index in range(1, calls + 1):
+        begun = {"type": "function_call", "id": f"c{index - 1}", "name": "count", "arguments": {}}
+        yield {"event_type": "step.start", "index": index, "step": begun}
+        for piece in ('{"bay"', ": 4}"):
+            delta = {"type": "arguments_delta", "arguments": piece}
+            yield {"event_type": "step.delta", "index": index, "delta": delta}
+        yield {"event_type": "step.stop", "index": index}
+    yield {"event_type": "interaction.completed", "interaction": {"id": "v1", "status": "completed"}}
+
+
 def sent(events: list[Event]) -> str:
     return "".join(f"data: {json.dumps(event)}\n\n" for event in events)
 
@@ -144,6 +180,8 @@ STREAMS = {
     "anthropic": (CHAT, anthropic, FORMS),
     "converse": (CONVERSE, converse, FORMS | {"stream": lambda events: {"stream": events}}),
     "responses": (RESPONSES, responses, FORMS),
+    "cohere": (CHAT, cohere, FORMS),
+    "steps": (RESPONSES, steps, FORMS),
 }
 
 
@@ -160,7 +198,7 @@ def test_the_pieces_are_joined_in_any_interface_and_form(name, form, said, calls
     if not "".join(said) and not calls:
         return
     (found,), report = read({"request": request, "response": forms[form](list(stream(said, calls)))})
-    is_named = name in ("chat", "chat in parts", "anthropic", "converse", "responses")
+    is_named = name not in ("ollama", "gemini", "gemini in pieces")
     made = [call("count", '{"bay": 4}', f"c{number}" if is_named else None) for number in range(calls)]
     assert found.messages == [ASKED, agent("".join(said), *made)]
     assert not [

@@ -187,7 +187,8 @@ def _text(content: Any, value: dict[str, Any]) -> str:
     return next((text for text in (value.get("refusal"), spoken) if isinstance(text, str)), "")
 
 
-def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
+def _message(role: Role, content: str, value: dict[str, Any], thoughts: str = "") -> Message:
+    """Make a message of `value`; `thoughts` are those in its parts, which may stand beside them too."""
     message: Message = {"role": role, "content": content}
     name, call_id = value.get("name"), value.get("tool_call_id")
     if role == "tool":
@@ -197,7 +198,7 @@ def _message(role: Role, content: str, value: dict[str, Any]) -> Message:
         message["name"] = name
     if isinstance(call_id, str):
         message["tool_call_id"] = call_id
-    if reasoning := _reasoning(value):
+    if reasoning := _reasoning(value, thoughts):
         message["reasoning_content"] = reasoning
     if calls := calls_of(value):
         message["tool_calls"] = calls
@@ -211,9 +212,11 @@ def _other_ids(value: dict[str, Any]) -> list[Any]:
     return [value.get("call_id"), ids[0] if isinstance(ids, list) and ids else None, value.get("id")]
 
 
-def _reasoning(value: dict[str, Any]) -> str:
+def _reasoning(value: dict[str, Any], thoughts: str) -> str:
     keys = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
-    return next((text for key in keys if (text := thought_of(value.get(key)))), "")
+    said = next((text for key in keys if (text := thought_of(value.get(key)))), thoughts)
+    plan = value.get("tool_plan")  # Cohere: what the model thinks before its calls
+    return "\n\n".join(filter(None, (said, plan))) if isinstance(plan, str) else said
 
 
 def _is_context(value: dict[str, Any]) -> bool:
@@ -231,9 +234,8 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
         if piece.result is not None:
             messages += normalize_message(piece.result)
             continue
-        message = _message(role, "".join(piece.texts), value if piece is own else about_all)
-        if piece.thoughts:
-            message.setdefault("reasoning_content", "".join(piece.thoughts))
+        fields = value if piece is own else about_all
+        message = _message(role, "".join(piece.texts), fields, "".join(piece.thoughts))
         if piece.calls:  # LangChain has the calls of a message twice: as parts, and beside them
             calls = message.get("tool_calls", [])
             ids = {call["id"] for call in calls} - {None}

@@ -103,7 +103,8 @@ def _add(piece: Piece, kind: str, part: dict[str, Any]) -> None:
     elif kind not in PLACEHOLDERS and isinstance(part.get("text"), str):
         piece.texts.append(part["text"])
     elif piece.role != "assistant":
-        piece.texts.append(PLACEHOLDERS.get(kind, f"[{kind}]"))
+        text = text_of_document(part)
+        piece.texts.append(PLACEHOLDERS.get(kind, f"[{kind}]") if text is None else text)
 
 
 def _text(part: dict[str, Any]) -> str:
@@ -116,6 +117,13 @@ def _text(part: dict[str, Any]) -> str:
     if part.get("text", "") is None:
         return ""
     raise TrajectoryError(f"a content part of type 'text' without a text (keys: {', '.join(map(str, part))})")
+
+
+def text_of_document(part: dict[str, Any]) -> str | None:
+    """The text of a document that Cohere's chat has as data, mostly in a tool's result; None for others."""
+    document = part.get("document")
+    data = document.get("data") if part.get("type") == "document" and isinstance(document, dict) else None
+    return data if isinstance(data, str) else to_json(data) if isinstance(data, dict) else None
 
 
 def thought_of(value: Any) -> str:

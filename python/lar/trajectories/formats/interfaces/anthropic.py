@@ -110,7 +110,7 @@ def _is_anthropic(exchange: Exchange) -> bool:
         converse = isinstance(reply.get("output"), dict) and "message" in reply["output"]
         if converse or reply.get("type") == "message" or "stop_reason" in reply:
             return True
-        if "choices" in reply:
+        if "choices" in reply or has(reply, "message", "finish_reason"):  # Cohere's history may have thoughts
             return False
     return "toolConfig" in request or _has_parts(request["messages"]) or _has_schemas(request.get("tools"))
 

@@ -12,7 +12,7 @@ INNER = ("body", "message", "output", "response", "result", "data")
 # Members of a service's response, which an agent's own JSON hardly has with such values.
 _TEXTS = ("generated_text", "stop_reason", "stopReason", "finish_reason", "finishReason")
 _OBJECTS = ("usage", "usageMetadata")
-_KINDS = ("response", "message", "error", "chat.completion", "text_completion")  # of `object`
+_KINDS = ("response", "interaction", "message", "error", "chat.completion", "text_completion")  # of `object`
 _CHOICES = ("choices", "candidates")
 _OF_CHOICE = ("message", "delta", "text", "content", *_TEXTS)
 _CALLS = ("tool_calls", "toolCalls")

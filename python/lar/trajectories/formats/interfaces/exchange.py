@@ -62,6 +62,7 @@ _WRAPPINGS = (
     "stream",
 )
 _SPOKEN = ("content", "text")  # wrappings that may hold an agent's text, and no body
+_PREVIOUS = ("previous_response_id", "previous_interaction_id")
 _GZIP = b"\x1f\x8b"
 
 
@@ -91,9 +92,9 @@ def reply_id(reply: Any) -> str | None:
 
 
 def previous_id(request: Any, reply: Any) -> str | None:
-    """The id of the reply whose conversation a request to OpenAI goes on from; None where it names none."""
+    """The id of the reply whose conversation a request goes on from (OpenAI, Google); None without one."""
     bodies = [body for body in (request, reply) if isinstance(body, dict)]
-    names = (identifier(body.get("previous_response_id")) for body in bodies)
+    names = (identifier(body.get(key)) for body in bodies for key in _PREVIOUS)
     return next((name for name in names if name), None)
 
 

@@ -9,12 +9,12 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.interfaces import anthropic, chat, gemini, responses
+from lar.trajectories.formats.interfaces import anthropic, chat, gemini, interactions, responses
 from lar.trajectories.formats.interfaces.exchange import exchange_of, http_entries
 from lar.trajectories.formats.sessions import MALFORMED, reason_of
 from lar.trajectories.layouts.json_stream import Record
 
-_INTERFACES = (gemini.GEMINI, responses.FORMAT, anthropic.FORMAT, chat.FORMAT)
+_INTERFACES = (gemini.GEMINI, interactions.FORMAT, responses.FORMAT, anthropic.FORMAT, chat.FORMAT)
 _Call = dict[str, Any]
 
 

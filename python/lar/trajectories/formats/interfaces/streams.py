@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text, lines_of
-from lar.trajectories.formats.interfaces import stream_events, stream_items
+from lar.trajectories.formats.interfaces import stream_cohere, stream_events, stream_items, stream_steps
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
 from lar.trajectories.formats.sessions import MALFORMED
 
@@ -110,6 +110,8 @@ _DIALECTS: tuple[Dialect, ...] = (
     stream_events.ANTHROPIC,
     stream_events.CONVERSE,
     stream_items.RESPONSES,
+    stream_cohere.COHERE,
+    stream_steps.STEPS,
     stream_events.CHAT,
     stream_events.TEXT,
     stream_events.OLLAMA,

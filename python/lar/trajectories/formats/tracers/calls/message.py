@@ -5,6 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.dialects.interactions import has_steps, turns_of_steps
 from lar.trajectories.dialects.messages import ROLE_NAMES, from_json_text
 from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.formats.tracers.calls import langchain
@@ -55,7 +56,9 @@ class Side:
 
 
 def read_list(items: list[Any], role: str) -> Side | None:
-    """Read messages, items of Responses, parts of one message or texts; None where the list is none of these.
+    """Read messages, items, steps, parts of one message or texts; None where the list is none of these.
+
+    Items are those of OpenAI's Responses, steps those of Google's Interactions.
 
     `role` is that of messages without one.
 
@@ -65,6 +68,8 @@ def read_list(items: list[Any], role: str) -> Side | None:
     while items and all(isinstance(item, list) for item in items):
         items = items[0]  # a batch of prompts: the first
     items = [from_json_text(item) for item in items]
+    if has_steps(items):
+        return Side(turns_of_steps(items, "assistant" if role == "assistant" else "user"))
     if has_items(items):
         return Side(turns_of_items(items))
     if are_parts(items):

@@ -1,10 +1,10 @@
 """The input and the output of a model's call, in any provider's form -> raw messages.
 
 An input is a text, a message, a list of messages or a request: `{messages, system, tools}`, Gemini's
-`contents`, the `input` and `instructions` of OpenAI's Responses. An output is a text, a message, a list of
-messages or a response: `choices`, `candidates`, `generations`, `output`, `message` and others. Both may be
-JSON text. What has none of these forms is kept whole: an input as the user's text, an output as the agent's.
-An error and embeddings are no answer.
+`contents`, the `input` and `instructions` of OpenAI's Responses, the steps of Google's Interactions. An
+output is a text, a message, a list of messages or a response: `choices`, `candidates`, `generations`,
+`output`, `message`, `steps` and others. Both may be JSON text. What has none of these forms is kept whole: an
+input as the user's text, an output as the agent's. An error and embeddings are no answer.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.dialects.interactions import has_steps, turns_of_steps
 from lar.trajectories.dialects.messages import from_json_text, normalize_messages
 from lar.trajectories.dialects.responses import turns_of_items
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
@@ -108,6 +109,9 @@ def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
             choice = choice[0]
         if isinstance(choice, dict):
             return _choice(choice)
+    if given.get("object") == "interaction" or has_steps(given.get("steps")):
+        steps = turns_of_steps(given.get("steps") or given.get("outputs") or [], "assistant")
+        return Side(steps, listed(given.get("tools")), system_messages(given.get("system_instruction")))
     if has_items(given.get("output")) or given.get("object") == "response":
         system = system_messages(given.get("instructions"))
         return Side(turns_of_items(given["output"]), listed(given.get("tools")), system)
