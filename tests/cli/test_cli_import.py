@@ -190,6 +190,11 @@ def test_a_success_key_for_import_and_corpus(
     assert (code, found["succeeded"], found["failed"], found["unknown"]) == (0, 1, 1, 1)
     run("import", "log.jsonl", "-o", "b.jsonl", "--success-key", "scores")
     assert "no record has an outcome at the success key 'scores'" in caplog.messages
+    scored = [{"messages": messages, "judge": {"note": {"score": "many"}, "score": one}} for one in (1, "x")]
+    Path("deep.jsonl").write_text("".join(json.dumps(record) + "\n" for record in scored))
+    run("import", "deep.jsonl", "-o", "c.jsonl", "--success-key", "score")
+    hint = "no record has an outcome at the success key 'score' (there is one at 'judge.score')"
+    assert hint in caplog.messages
     corpus = ("corpus", "log.jsonl", "--tokenizer", "model", "--only-succeeded", "--json", "-o")
     code, out, _ = run(*corpus, "corpus", "--success-key", "score")
     assert (code, json.loads(out)["trajectories"]) == (0, 1)

@@ -114,7 +114,8 @@ def command(
         print_report(report, tally.trajectories, tally.agent_turns)
     warn_of(report)
     if fields.success_key is not None and not tally.success[True] and not tally.success[False]:
-        logger.warning("no record has an outcome at the success key %r", fields.success_key)
+        hint = report.outcome_elsewhere or ""
+        logger.warning("no record has an outcome at the success key %r%s", fields.success_key, hint)
     if fields.task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
     print_next(*after_import(output, tally.tasks), as_json=as_json)

@@ -1,7 +1,7 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,15 +109,21 @@ def look_up(record: Record, path: str, entries: Sequence[Any] = ()) -> str:
     roots = (*entries, record.value, record.context)
     found = next((text for root in roots if (text := text_at(root, path)) is not None), None)
     if found is None:
-        raise TrajectoryError(f"no text or number at the task key {path!r}{_elsewhere(record.value, path)}")
+        hint = _elsewhere(record.value, path, text_of)
+        raise TrajectoryError(f"no text or number at the task key {path!r}{hint}")
     return found
 
 
-def _elsewhere(value: Any, path: str) -> str:
-    """Where the last step of a path that leads nowhere has a text or number, in words; empty without one."""
+def _elsewhere(value: Any, path: str, read: Callable[[Any], Any]) -> str:
+    """Where the last step of a path that leads nowhere has what `read` takes, in words; empty without one."""
     places = _places_of(value, path.rpartition(".")[2])
-    found = next((place for place in places if text_at(value, place) is not None), None)
+    found = next((place for place in places if read(value_at(value, place)) is not None), None)
     return f" (there is one at {found!r})" if found else ""
+
+
+def outcome_elsewhere(value: Any, path: str) -> str:
+    """Where the last step of a success key that leads nowhere has an outcome, in words; empty without one."""
+    return _elsewhere(value, path, outcome_of)
 
 
 def _places_of(value: Any, name: str, depth: int = _DEPTH) -> Iterator[str]:
@@ -159,7 +165,11 @@ def outcome_of(value: Any) -> bool | None:
 
 def text_at(value: Any, path: str) -> str | None:
     """Return the text or number at the dotted `path` of a raw value, as text; None where there is none."""
-    value = value_at(value, path)
+    return text_of(value_at(value, path))
+
+
+def text_of(value: Any) -> str | None:
+    """Return a text or a number as text; None for anything else."""
     if isinstance(value, bool | float) and value == value:  # NaN stands for nothing
         return identifier(value) or str(value)
     return identifier(value)

@@ -12,7 +12,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.audit import left_out, left_out_of_each
 from lar.trajectories.batches import with_joined_batches
-from lar.trajectories.draft import NO_AGENT, Keys
+from lar.trajectories.draft import NO_AGENT, Keys, outcome_elsewhere
 from lar.trajectories.exact import exact
 from lar.trajectories.formats import NO_LIST, ONE_MESSAGE, REPLY_ELSEWHERE, SMALLEST, WHERE_LISTED
 from lar.trajectories.formats.base import Format
@@ -327,6 +327,8 @@ class Reader:
         """Count what was read and what was left out, and yield the trajectories."""
         for problem in reading.problems:
             self.note(place.problem(problem))
+        if self.keys.success is not None and self.report.outcome_elsewhere is None:
+            self.report.outcome_elsewhere = outcome_elsewhere(value, self.keys.success)
         if reading.fused_by is not None:
             self.report.fuse(*reading.fused_by, place.path)
         if reading.without_content:

@@ -102,7 +102,8 @@ class Report:
     of folders that are no logs. fused: by the field that may name them, conversations that may have been read
     as one. without_content: calls of a model whose answer is not in the log. without_history: calls that go
     on from a reply that is not in the logs. rendered: records whose prompt is a conversation that a chat
-    template has rendered. problems: records that could not be read.
+    template has rendered. outcome_elsewhere: of the first record, where a field that is called as the success
+    key's has an outcome, in words; None without a success key. problems: records that could not be read.
 
     >>> report = lar.Report()
     >>> log = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
@@ -131,6 +132,7 @@ class Report:
     first_without_history: str | None = None
     rendered: int = 0
     first_rendered: str | None = None
+    outcome_elsewhere: str | None = None
     problems: Problems = field(default_factory=Problems)
 
     def counts(self, format_name: str) -> FormatCounts:
@@ -272,4 +274,6 @@ class Report:
         self.first_rendered = self.first_rendered or other.first_rendered
         self.without_history += other.without_history
         self.first_without_history = self.first_without_history or other.first_without_history
+        if self.outcome_elsewhere is None:
+            self.outcome_elsewhere = other.outcome_elsewhere
         self.problems.merge(other.problems)
