@@ -11,6 +11,7 @@ import pytest
 
 from lar.cli import main
 from lar.trajectories import read_trajectories, write_trajectories
+from lar.trajectories.inputs import remote
 from testing import toy
 
 
@@ -158,6 +159,18 @@ def test_logs_may_be_urls(
     assert json.loads(capsys.readouterr().out)["trajectories"] == 3
     assert lar(monkeypatch, "import", "memory://nowhere", "-o", log.parent / "none.parquet") == 2
     assert capsys.readouterr().err == "lar: error: memory://nowhere: no such file or folder\n"
+
+
+def test_a_url_is_listed_once_also_where_the_output_is_there(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    list_files = remote.list_files
+    monkeypatch.setattr(remote, "list_files", lambda url: listed.append(url) or list_files(url))
+    output = log.parent / "t.parquet"
+    for options in ((), ("--overwrite",)):
+        assert lar(monkeypatch, "import", f"file://{log}", "-o", output, *options) == 0
+    assert len(listed) == 2
 
 
 def test_standard_input_and_patterns(

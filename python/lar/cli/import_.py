@@ -88,7 +88,7 @@ def command(
 ) -> None:
     """Import `paths` into `output` and print what there was."""
     if output.exists() and any(
-        source.on_disk and output.samefile(source.path) for source in find_sources(paths)
+        source.on_disk and output.samefile(source.path) for source in find_sources(_on_disk(paths))
     ):
         raise OptionError(f"{output}: is both an input and the output")
     check_output(output, None, overwrite=overwrite)
@@ -119,6 +119,11 @@ def command(
     if fields.task_key is None and (warning := one_task(tally.tasks)):
         logger.warning("%s", warning)
     print_next(*after_import(output, tally.tasks), as_json=as_json)
+
+
+def _on_disk(paths: tuple[Path | str, ...]) -> list[Path]:
+    """The paths that are no URLs: to list a bucket takes long, and no output lies there."""
+    return [path for path in paths if isinstance(path, Path)]
 
 
 def _summary(tally: Tally, output: Path) -> dict[str, Any]:
