@@ -162,3 +162,47 @@ def test_an_image_in_a_url_is_counted_where_the_agent_has_it() -> None:
     assert found.messages[-1]["content"] == "A bay."
     assert report.left_out["chat", "messages[].content[].image_url.url"].characters == len(URL)
     assert report.replaced == {}
+
+
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "plain": {"source": {"type": "text", "media_type": "text/plain", "data": "Twelve crates."}},
+    "text": {"source": {"type": "content", "content": "Twelve crates."}},
+    "blocks": {"source": {"type": "content", "content": [{"type": "text", "text": "Twelve crates."}]}},
+}
+READ = {name: {"type": "document", "title": "Bay 4", **one} for name, one in DOCUMENTS.items()} | {
+    "search result": {
+        "type": "search_result",
+        "source": "https://bays",
+        "title": "Bay 4",
+        "content": [{"type": "text", "text": "Twelve crates."}],
+    },
+    "resource": {"type": "resource", "resource": {"uri": "file:///bay", "text": "Bay 4\nTwelve crates."}},
+}
+
+
+@pytest.mark.parametrize("place", ["result", "question"])
+@pytest.mark.parametrize("name", READ)
+def test_a_document_that_is_text_is_read_as_text(name: str, place: str) -> None:
+    """A model reads its words, so they are in the conversation, and no word stands for them."""
+    part = READ[name]
+    result = {"type": "tool_result", "tool_use_id": "c0", "content": [part]}
+    told = [result if place == "result" else part]
+    call = {"type": "tool_use", "id": "c0", "name": "look", "input": {}}
+    history = [{"role": "user", "content": "Go."}, {"role": "assistant", "content": [call]}]
+    answer = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": SAID["content"]}]}
+    request = {"model": "m", "max_tokens": 9, "messages": [*history, {"role": "user", "content": told}]}
+    report = Report()
+    (found,) = read_trajectories([{"request": request, "response": answer}], strict=True, report=report)
+    assert found.messages[2]["content"] == "Bay 4\nTwelve crates."
+    assert report.replaced == {}
+    assert not [path for _, path in report.left_out if not path.endswith(("source", "uri", "media_type"))]
+
+
+def test_an_image_in_a_document_is_counted() -> None:
+    content = [{"type": "text", "text": "See: "}, {"type": "image", "source": {"type": "url", "url": URL}}]
+    part = {"type": "document", "source": {"type": "content", "content": content}}
+    report = Report()
+    turns = [{"role": "user", "content": [part]}, SAID]
+    (found,) = read_trajectories([{"messages": turns}], strict=True, report=report)
+    assert found.messages[0]["content"] == "See: [image]"
+    assert report.replaced["image"].parts == 1

@@ -103,7 +103,7 @@ def _add(piece: Piece, kind: str, part: dict[str, Any]) -> None:
     elif kind not in PLACEHOLDERS and isinstance(part.get("text"), str):
         piece.texts.append(part["text"])
     elif piece.role != "assistant":
-        text = text_of_document(part)
+        text = text_read(part)
         piece.texts.append(PLACEHOLDERS.get(kind, f"[{kind}]") if text is None else text)
 
 
@@ -119,11 +119,43 @@ def _text(part: dict[str, Any]) -> str:
     raise TrajectoryError(f"a content part of type 'text' without a text (keys: {', '.join(map(str, part))})")
 
 
-def text_of_document(part: dict[str, Any]) -> str | None:
-    """The text of a document that Cohere's chat has as data, mostly in a tool's result; None for others."""
-    document = part.get("document")
-    data = document.get("data") if part.get("type") == "document" and isinstance(document, dict) else None
-    return data if isinstance(data, str) else to_json(data) if isinstance(data, dict) else None
+def text_read(part: dict[str, Any]) -> str | None:
+    """The text of a document, a search result or a resource that a model reads as text; None without one.
+
+    Anthropic has documents and search results, Cohere documents, and servers of MCP resources.
+    """
+    kind = part.get("type")
+    if kind == "resource":
+        text = _inner(part, "resource").get("text")
+    elif kind == "search_result":
+        text = _joined(part.get("content"))
+    elif kind == "document" and "document" in part:
+        data = _inner(part, "document").get("data")
+        text = to_json(data) if isinstance(data, dict) else data
+    elif kind == "document":
+        source = _inner(part, "source")
+        text = source.get("data") if source.get("type") == "text" else _joined(source.get("content"))
+    else:
+        return None
+    if not isinstance(text, str):
+        return None
+    about = (part.get("title"), part.get("context"))
+    return "\n".join([*(one for one in about if isinstance(one, str) and one), text])
+
+
+def _inner(part: dict[str, Any], key: str) -> dict[str, Any]:
+    value = part.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _joined(content: Any) -> str | None:
+    """The texts of a content, with a word for each of its other parts; None where it is no content."""
+    if isinstance(content, str) or not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    parts = [one for one in content if isinstance(one, dict)]
+    texts = [one.get("text") for one in parts]
+    words = [PLACEHOLDERS.get(str(one.get("type")), "") for one in parts]
+    return "".join(text if isinstance(text, str) else word for text, word in zip(texts, words, strict=True))
 
 
 def thought_of(value: Any) -> str:

@@ -6,7 +6,7 @@ Those are read by `lar.trajectories.dialects.parts`; parts that have them alread
 from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.dialects.parts import text_of_document
+from lar.trajectories.dialects.parts import text_read
 
 _RESULTS = ("tool_call_response", "tool_call_result", "function_response")
 _KNOWN = (
@@ -72,7 +72,7 @@ def canonical(part: Any) -> Any:
         return _result(part)
     if kind in ("tool_call", "tool_use") and isinstance(part.get("id"), list):
         return part | {"id": _id(part)}
-    if text_of_document(part) is not None:
+    if text_read(part) is not None:
         return part
     if kind in ("blob", "uri", "binary") or kind.removesuffix("-url") in _MEDIA:
         return {"type": _media(part, kind)}
