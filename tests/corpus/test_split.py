@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import pyarrow as pa
 import pytest
 
 from lar.corpus import Corpus
@@ -111,6 +112,23 @@ def test_of_a_table(tmp_path):
     table = build(tmp_path).to_arrow()
     corpus = Corpus.from_arrow(table, CHATML, tmp_path / "again", hold_out=0.3, split_seed=5)
     assert stored(corpus) == Split(0.3, 5)
+
+
+def test_an_error_counts_trajectories_and_not_their_rows(tmp_path):
+    rows = [
+        {
+            "id": str(run),
+            "task": "a",
+            "success": None,
+            "tokens": [1, 2],
+            "action": [False, True],
+            "continues": go,
+        }
+        for run in range(10)
+        for go in (False, True)
+    ]
+    with pytest.raises(CorpusError, match="all 10 trajectories share one task"):
+        Corpus.from_arrow(pa.Table.from_pylist(rows), CHATML, tmp_path / "corpus", hold_out=0.5)
 
 
 def test_a_manifest_of_before_has_none_and_a_broken_one_is_named(tmp_path):

@@ -155,7 +155,7 @@ def _check_split(folder: Path, manifest: Manifest) -> None:
     if manifest.split is None:
         return
     files = [ShardFile(folder / part.file) for part in manifest.parts]
-    counts = Counter(task for file in files for task in file.tasks())
+    counts = Counter(task for file in files for task in file.tasks_of_runs())
     manifest.split.check_sides(counts, folder)
 
 
