@@ -110,6 +110,16 @@ def test_a_part_may_hold_several_things(tmp_path: Path) -> None:
     ]
 
 
+def test_a_result_with_a_type_and_a_value_is_whole(tmp_path: Path) -> None:
+    """Another SDK puts {type, value} around results; what a tool gives may have such members of its own."""
+    weighed = {"type": "scale", "value": 3, "unit": "kg"}
+    parts: list[dict[str, Any]] = [{"functionResponse": {"name": "weigh", "response": weighed}}]
+    calls = [{"functionCall": {"name": "weigh", "args": {}}}]
+    contents = [*ASKED["contents"], {"role": "model", "parts": calls}, {"role": "user", "parts": parts}]
+    (found,), _ = read(write_lines(tmp_path / "log.jsonl", [{"contents": contents, **ANSWER}]), strict=True)
+    assert found.messages[2] == result(json.dumps(weighed), "weigh")
+
+
 def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     broken: list[dict[str, Any]] = [
         {"contents": [{"role": "model", "parts": [{"functionCall": {"args": {}}}]}]},

@@ -20,6 +20,8 @@ _CALLS = (
     "mcp_tool_use",
 )
 _RESULTS = ("tool_result", "tool-result", "tool_response", "function_call_output", "mcp_tool_result")
+# The kinds of {type, value} that the Vercel AI SDK puts around a result; a tool may give such an object too.
+_OUTPUTS = ("text", "json", "content", "error-text", "error-json")
 
 # What stands in a message for a part that is not text.
 PLACEHOLDERS = {
@@ -174,7 +176,7 @@ def _result(part: dict[str, Any]) -> dict[str, Any]:
     """A raw message of a tool's result."""
     content = next((part[key] for key in ("content", "output", "result") if part.get(key) is not None), None)
     if isinstance(content, dict):
-        content = content.get("value", content) if "type" in content else content
+        content = content["value"] if content.get("type") in _OUTPUTS and "value" in content else content
         content = content if isinstance(content, str | list) else to_json(content)
     ids = (part.get(key) for key in ("tool_use_id", "call_id", "tool_call_id", "toolCallId", "id"))
     names = (part.get(key) for key in ("name", "toolName", "tool_name"))
