@@ -163,6 +163,19 @@ def test_messages_of_pydantic_ai() -> None:
     assert found.model == "demo"
 
 
+def test_a_text_that_a_provider_s_tool_gives_pydantic_ai_stays_as_it_is(tmp_path: Path) -> None:
+    parts = [
+        {"part_kind": "builtin-tool-call", "tool_name": "fetch", "args": {"bay": 4}, "tool_call_id": "c1"},
+        {"part_kind": "builtin-tool-return", "content": 'twelve "crates"', "tool_call_id": "c1"},
+        {"part_kind": "text", "content": "Twelve."},
+    ]
+    asked = [{"part_kind": "user-prompt", "content": "Count."}]
+    path = tmp_path / "messages.json"
+    path.write_text(json.dumps([{"kind": "request", "parts": asked}, {"kind": "response", "parts": parts}]))
+    (found,) = read_trajectories(path, strict=True)
+    assert [one["content"] for one in found.messages] == ["Count.", "", 'twelve "crates"', "Twelve."]
+
+
 def _final() -> dict[str, Any]:
     (final,) = call('{"crates": 12}', "c2")
     return final | {"function": final["function"] | {"name": "final_result"}}

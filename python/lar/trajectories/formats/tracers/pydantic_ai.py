@@ -42,10 +42,13 @@ def _asked(part: dict[str, Any]) -> dict[str, Any]:
     if isinstance(content, list):
         content = [_medium(item) for item in content]
     if kind in _RESULTS or (kind == "retry-prompt" and part.get("tool_name")):
-        text = content if isinstance(content, str) else to_json(part.get("content"))
-        name, call_id = part.get("tool_name"), part.get("tool_call_id")
+        name, call_id, text = part.get("tool_name"), part.get("tool_call_id"), _result(part.get("content"))
         return {"role": "tool", "name": name, "tool_call_id": call_id, "content": text}
     return {"role": _ROLES.get(kind, "user"), "content": content}
+
+
+def _result(content: Any) -> str:
+    return content if isinstance(content, str) else to_json(content)
 
 
 def _medium(item: Any) -> Any:
@@ -61,8 +64,8 @@ def _response(entry: dict[str, Any]) -> dict[str, Any]:
             call = {"id": part.get("tool_call_id"), "name": part["tool_name"], "input": part.get("args")}
             parts.append({"type": "tool_use"} | call)
         elif kind in _RESULTS:
-            content = to_json(part.get("content"))
-            parts.append({"type": "tool_result", "tool_use_id": part.get("tool_call_id"), "content": content})
+            call_id, content = part.get("tool_call_id"), _result(part.get("content"))
+            parts.append({"type": "tool_result", "tool_use_id": call_id, "content": content})
         elif kind in ("text", "thinking"):
             parts.append({"type": kind, kind: part.get("content", "")})
     return {"role": "assistant", "content": parts}
