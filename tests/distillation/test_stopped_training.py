@@ -9,6 +9,7 @@ import torch
 
 from lar import distill
 from lar.distillation import DistillOptions
+from lar.distillation.training.held_out import HeldOut
 from lar.mining.mine import mine
 from lar.utils import ending
 from testing.few_steps import FEW
@@ -78,6 +79,44 @@ def test_a_stopped_training_keeps_its_step_and_goes_on_to_the_same_student(
     evaluated = [[line for line in s.record["log"] if "eval_bits_per_byte" in line] for s in (whole, resumed)]
     assert evaluated[0] == evaluated[1]
     assert mean_loss(resumed.record) == pytest.approx(mean_loss(whole.record), rel=1e-6)
+
+
+def test_a_signal_in_the_evaluation_that_ends_a_run_loses_no_step(
+    sides, vocabulary, teacher_folder, tmp_path, monkeypatch
+):
+    learnt, held_out = sides
+    options = DistillOptions(
+        **FEW,
+        max_steps=9,
+        save_steps=100,
+        output_start="first",
+        evaluate_steps=1,
+        patience=1,
+        min_improvement=100.0,  # so that the second evaluation brings no gain
+    )
+    measure, evaluated = HeldOut.measure, []
+
+    def asking(self, student):
+        evaluated.append(student)
+        assert len(evaluated) < 2 or ending.ask(signal.SIGTERM)
+        return measure(self, student)
+
+    def run(**more):
+        arguments = learnt, str(teacher_folder), vocabulary, options, tmp_path / "student"
+        return distill(*arguments, held_out=held_out, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldOut, "measure", asking)
+        with pytest.raises(ending.Stopped) as stopped:
+            run()
+    checkpoint = tmp_path / "student.checkpoints" / "checkpoint-2"
+    assert stopped.value.kept == f" after step 2, which is kept in {checkpoint}"
+    seen = []
+    resumed = run(progress=lambda done, _: seen.append(done))
+    assert seen == []
+    assert resumed.record["steps"] == 2
+    assert resumed.record["kept"]["stopped_early"]
+    assert [line["step"] for line in resumed.record["log"] if "loss" in line] == [2]
 
 
 def test_without_checkpoints_a_signal_stops_at_once(sides, vocabulary, teacher_folder):

@@ -79,6 +79,7 @@ class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         self.options = options
         self.folder = folder
         self.save = save
+        self.saved_step: int | None = None
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
         """Keep the weights if they are the best, and end the run if the patience is used up."""
@@ -88,8 +89,17 @@ class StoppingCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         if course.is_over(self.options.patience):
             control.should_training_stop = control.should_log = True
 
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
+        """Ask for a checkpoint of a run that ends, as after its last step, but where there is one.
+
+        An evaluation is too late for it: the line of the log that goes before a checkpoint comes here.
+        """
+        if control.should_training_stop and self.saved_step != state.global_step:
+            control.should_save = True
+
     def on_save(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:  # noqa: ARG002
         """Remove weights that are best in no checkpoint."""
+        self.saved_step = state.global_step
         course = Course.of(state.log_history, self.options.min_improvement)
         if state.is_world_process_zero:
             for folder in self.folder.glob("best-*"):
