@@ -22,6 +22,7 @@ from lar.corpus.task_sample import sample_share, sampled
 from lar.errors import CorpusError, OptionError
 from lar.evaluation.boundary import Point, Sweep
 from lar.evaluation.estimate import estimate as estimated
+from lar.evaluation.reporting import student_record
 from lar.evaluation.reporting.evidence import (
     ArmsFile,
     EstimateFile,
@@ -480,17 +481,32 @@ def test_without_the_plotting_library_the_tables_are_open(monkeypatch, written, 
 
 
 def test_a_students_record_is_shown_and_a_broken_one_refused(written, corpus, vocabulary, tmp_path):
-    log = [{"step": 1, "train_loss": 9.5}, {"train_loss": 0.25, "eval_latent_use": None}]
+    # The last line, the Trainer's, is of the steps since a stopped run went on.
+    lines = [(4, 0.5, 800.0), (6, 0.125, 100.0), (7, 0.25, 100.0)]
+    names = ("step", "loss", "base_tokens")
+    log = [dict(zip(names, line, strict=True)) | {"base_tokens_per_second": 50.0} for line in lines]
+    log += [{"step": 6, "eval_latent_use": None}, {"step": 7, "train_loss": 9.5, "train_runtime": 2.5}]
     record = {"steps": 7, "log": log, "options": {"lora_rank": 16, "seed": None}}
     file = tmp_path / "distillation.json"
     file.write_text(json.dumps(record))
     page = Page(written(corpus, vocabulary=vocabulary, student=tmp_path)[1])
     [section] = page.all("section", **{"aria-labelledby": "student"})
     assert "7 steps" in section[2]
-    assert "0.25" in section[2]
+    found = student_record.read(tmp_path)["values"]
+    assert found == {
+        "mean loss of the training": 2.5 / 7,
+        "seconds of training, without evaluations": 20.0,
+    }
+    assert "0.3571" in section[2]
+    log += [{"step": 6, "eval_bits_per_byte": 0.5}, {"step": 7, "eval_bits_per_byte": 0.75}]
+    for kept, bits in (({}, 0.75), ({"kept": {"step": 6, "bits_per_byte": 0.5}}, 0.5)):
+        file.write_text(json.dumps({**record, **kept}))
+        assert (
+            student_record.read(tmp_path)["values"]["held-out bits for each byte of the agent's text"] == bits
+        )
     assert "lora_rank" in section[2]
     assert "seed" not in section[2]
-    for broken in ("[1", '{"log": [3]}', '{"options": []}', "[]"):
+    for broken in ("[1", '{"log": [3]}', '{"options": []}', '{"kept": 3}', '{"log": 1}', "[]"):
         file.write_text(broken)
         with pytest.raises(OptionError, match=r"distillation\.json: no record"):
             written(corpus, vocabulary=vocabulary, student=tmp_path)

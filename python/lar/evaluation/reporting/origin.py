@@ -11,23 +11,13 @@ from typing import Any, NamedTuple
 import lar
 from lar.corpus import Corpus
 from lar.corpus.selection import HOLD_OUT
-from lar.errors import OptionError
-from lar.evaluation.reporting.evidence import Evidence, json_of
+from lar.evaluation.reporting.evidence import Evidence
 from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.same_logs import doubts
 from lar.mining.engine_gates.static import SERVED, parse_gates
 from lar.mining.options import MiningOptions
 from lar.utils.result_files import STUDENT_FILE
 from lar.vocabulary.vocabulary import LatentVocabulary
-
-# Of a student's record: the values that are shown, and what they are.
-_MEASURED = {
-    "train_loss": "mean loss of the training",
-    "train_runtime": "seconds of training",
-    "eval_bits_per_byte": "held-out bits for each byte of the agent's text",
-    "eval_latent_use": "share of held-out latents before which a latent is likeliest",
-    "eval_explicit_preference": "share of held-out latents less likely than their first token",
-}
 
 
 class Missing(NamedTuple):
@@ -69,26 +59,6 @@ class Given:
         """The first corpus as a command line names it."""
         path = next(iter(self.corpora.values())).path
         return "CORPUS" if path.parent.name.startswith("lar-corpus-") else shlex.quote(str(path))
-
-
-def student(folder: Path) -> dict[str, Any]:
-    """What `distillation.json` in a student's folder has: options, steps and the last measured values.
-
-    Raises:
-        OptionError: the file is broken.
-    """
-    file = folder / STUDENT_FILE
-    value = json_of(file) if file.is_file() else {}
-    log, options = (value.get("log", []), value.get("options", {})) if isinstance(value, dict) else (0, 0)
-    if not (isinstance(log, list) and isinstance(options, dict) and all(isinstance(r, dict) for r in log)):
-        raise OptionError(f"{file}: no record of a distillation")
-    last = {name: number for row in log for name, number in row.items() if isinstance(number, int | float)}
-    return {
-        "folder": str(folder),
-        "steps": value.get("steps"),
-        "values": {label: last[name] for name, label in _MEASURED.items() if name in last},
-        "options": {name: of for name, of in options.items() if of not in (None, [], "")},
-    }
 
 
 def commands(given: Given) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lar.evaluation.reporting import charts, origin
+from lar.evaluation.reporting import charts, origin, student_record
 from lar.evaluation.reporting.evidence import ArmsFile, EstimateFile, StudentRow, SweepFile
 from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.measure import Measured, Saving
@@ -29,7 +29,7 @@ def content(given: Given, measured: Measured, example: Example | None) -> dict[s
     by_turn = [(str(number), found) for number, found in sorted(measured.by_turn.items())]
     numbers = _bars(by_turn, _MOST_TURNS, f"{_MOST_TURNS + 1}+")
     arms = [] if evidence.arms is None else _arms(evidence.arms)
-    student = None if given.student is None else origin.student(given.student)
+    student = None if given.student is None else student_record.read(given.student)
     bill = None if evidence.estimate is None else _bill(evidence.estimate)
     here = {
         "overview": True,
