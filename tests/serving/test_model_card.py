@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 from lar.cli.next_step import after_export
 from lar.serving.export.inputs import card_folder
 from lar.serving.export.model_card import write_model_card
+from lar.vocabulary.vocabulary import LatentVocabulary
 from testing import toy
 
 RECORD = {"decode_only": False, "form": "merged"}
@@ -65,6 +66,18 @@ def test_what_was_held_out_is_told_with_the_stages_that_held_it_out(base, vocabu
     write_model_card(base.parent, replace(vocabulary, mining=mining), record, base, vocabulary.tokenizer)
     text = (base.parent / "README.md").read_text(encoding="utf-8")
     assert f"A share of 0.3 of the tasks (seed 5) was held out in {stages}." in text
+
+
+def test_the_card_of_a_control_is_silent_about_latents(base, vocabulary):
+    record = {**RECORD, "split": {"hold_out": 0.3, "seed": 5}}
+    control = LatentVocabulary((), vocabulary.tokenizer)
+    write_model_card(base.parent, control, record, base, vocabulary.tokenizer)
+    text = (base.parent / "README.md").read_text(encoding="utf-8")
+    body = text.partition("\n# base\n")[2]
+    assert "trained on an agent's runs without latents. A share of 0.3 of the tasks" in body
+    assert body.count("latent") == 1
+    assert HERMES in body
+    assert "\n\n\n" not in text
 
 
 def test_a_text_cannot_break_the_table(base, vocabulary):

@@ -25,15 +25,26 @@ _TEXT = """---
 
 # {title}
 
-A causal language model that writes {latents} further tokens besides its own: **latents**, each of which
-replaces a segment of text that its agent writes again and again. {tokenizer} It was made with `lar`
-(Latent Action Reparameterization, arXiv 2605.18597).
+{what}
 
 ## Serving
 {serving}
 
-`usage` counts a latent as one token, and so do `max_tokens` and logprobs. A stop string that lies inside
-a latent ends the text there. To forbid latents in a single request, see `lar.serving`.
+{latents}## Licences
+{notes}
+"""
+
+_STUDENT = """\
+A causal language model that writes {number} further tokens besides its own: **latents**, each of which
+replaces a segment of text that its agent writes again and again. {tokenizer} It was made with `lar`
+(Latent Action Reparameterization, arXiv 2605.18597)."""
+_CONTROL = """\
+The control of a student of `lar` (Latent Action Reparameterization, arXiv 2605.18597): a causal language
+model that was trained on an agent's runs without latents. {split}"""
+_LATENTS = """\
+`usage` counts a latent as one token, and so do `max_tokens` and logprobs. Where a stop string lies inside
+a latent, vLLM ends the text there; transformers stops after the latent. To forbid latents in a single
+request, see `lar.serving`.
 
 ## The vocabulary
 {mining}
@@ -46,8 +57,6 @@ The {shown} latents that save the most where they were mined:
 
 All of them are in `{vocabulary}/latent_vocabulary.json`.
 
-## Licences
-{notes}
 """
 
 _MERGED = """    vllm serve {folder}{parser}
@@ -85,25 +94,36 @@ def write_model_card(
         tags=["latent-action-reparameterization"],
         **licence,
     )
-    best = sorted(vocabulary.latents, key=lambda latent: latent.saving, reverse=True)[:_SHOWN]
     text = _TEXT.format(
         metadata=metadata.to_yaml(),
-        title=f"{base.resolve().name} with {len(vocabulary)} latents",
-        latents=len(vocabulary),
-        tokenizer=_tokenizer_note(record["decode_only"]),
+        title=f"{base.resolve().name} with {len(vocabulary)} latents"
+        if len(vocabulary)
+        else base.resolve().name,
+        what=_what(vocabulary, record),
         serving=_serving(folder, record["form"], tokenizer),
-        mining=" ".join(
-            filter(
-                None,
-                [_mining_note(vocabulary), _split_note(record.get("split"), vocabulary.mining.get("split"))],
-            )
-        ),
+        latents=_latents(vocabulary, record) if len(vocabulary) else "",
+        notes=_licence_note(licence.get("license_name") or licence.get("license"), vocabulary),
+    )
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def _what(vocabulary: LatentVocabulary, record: dict[str, Any]) -> str:
+    """What the model is: a student, or a control, which has no latents."""
+    if len(vocabulary):
+        return _STUDENT.format(number=len(vocabulary), tokenizer=_tokenizer_note(record["decode_only"]))
+    return _CONTROL.format(split=_split_note(record.get("split"), None)).rstrip()
+
+
+def _latents(vocabulary: LatentVocabulary, record: dict[str, Any]) -> str:
+    """What latents are in serving, how they were mined, and which of them save the most."""
+    best = sorted(vocabulary.latents, key=lambda latent: latent.saving, reverse=True)[:_SHOWN]
+    notes = [_mining_note(vocabulary), _split_note(record.get("split"), vocabulary.mining.get("split"))]
+    return _LATENTS.format(
+        mining=" ".join(filter(None, notes)),
         shown=len(best),
         table="\n".join(_row(latent) for latent in best),
         vocabulary=EXPORTED_VOCABULARY,
-        notes=_licence_note(licence.get("license_name") or licence.get("license")),
     )
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _serving(folder: Path, form: str, tokenizer: Tokenizer) -> str:
@@ -172,10 +192,13 @@ def _licence(source: Path) -> dict[str, Any]:
     return {name: found[name] for name in _LICENCE_FIELDS if found.get(name)}
 
 
-def _licence_note(name: Any) -> str:
+def _licence_note(name: Any, vocabulary: LatentVocabulary) -> str:
     named = f"({name})" if name else "(not named beside its tokenizer)"
+    holds = f"The base model's licence {named} holds for these weights too."
+    if not len(vocabulary):
+        return f"{holds} They have learnt from trajectories: before you publish them, check that you may."
     return (
-        f"The base model's licence {named} holds for these weights too. The latents' texts are copied word "
-        "for word from the trajectories that they were mined from. Before you publish this folder, check "
-        "that those may be published, and that no text in the table or the vocabulary is private."
+        f"{holds} The latents' texts are copied word for word from the trajectories that they were mined "
+        "from. Before you publish this folder, check that those may be published, and that no text in the "
+        "table or the vocabulary is private."
     )
