@@ -23,6 +23,7 @@ from lar.evaluation.boundary import SweepOptions, sweep
 from lar.evaluation.boundary import sweep as package
 from lar.evaluation.boundary.plot import picture
 from lar.evaluation.boundary.points import name_of
+from lar.evaluation.reduction import Counts, Evaluation
 from lar.mining.mine import mine
 from testing import toy
 from testing.scores import score_with
@@ -162,6 +163,17 @@ def test_files_beside_the_points_are_no_points(done, split_corpus, teacher_folde
     assert trained == []
 
 
+@pytest.mark.parametrize(("decode_only", "fewer"), [(False, 0.25), (True, 0.0)])
+def test_prompts_of_a_student_that_reads_base_tokens_are_not_shorter(
+    split_corpus, teacher_folder, tmp_path, monkeypatch, decode_only, fewer
+):
+    counts = Counts(base_tokens=10, units=5, context_base_tokens=30, context_units=20)
+    monkeypatch.setitem(package.__globals__, "evaluate", lambda *_: Evaluation(counts))
+    options = replace(STEPS, max_steps=1, decode_only=decode_only, output_start="first")
+    [point] = sweep(split_corpus, teacher_folder, tmp_path, SweepOptions((8,), (None,)), options).points
+    assert (point.reduction, point.prompt_reduction) == (0.5, fewer)
+
+
 def test_sizes_with_the_same_latents_share_a_student(split_corpus, teacher_folder, tmp_path, trained):
     arguments, output, said = (split_corpus, teacher_folder), tmp_path / "out", []
     options = SweepOptions(sizes=(256, 64), gates=(None,))
@@ -222,6 +234,19 @@ def test_the_time_of_students_is_that_of_students_with_options_of_a_control(
     options = replace(STEPS, control=True)
     with pytest.raises(InterruptedError, match="3 steps each: "):
         sweep(split_corpus, teacher_folder, tmp_path / "out", OPTIONS, options, announce=stop)
+
+
+def test_the_steps_that_are_timed_are_no_run_of_a_tracker(
+    split_corpus, teacher_folder, tmp_path, monkeypatch
+):
+    def timed(_corpus, _model, _vocabulary, options, progress):  # noqa: ARG001
+        raise InterruptedError(options.report_to)
+
+    monkeypatch.setitem(package.__globals__, "distill", timed)
+    options = SweepOptions((4,), (None,)), replace(STEPS, report_to=("tensorboard",))
+    with pytest.raises(InterruptedError) as stopped:
+        sweep(split_corpus, teacher_folder, tmp_path / "out", *options, announce=print)
+    assert stopped.value.args == ((),)
 
 
 def test_a_world_is_asked_for_each_student(split_corpus, teacher_folder, tmp_path):

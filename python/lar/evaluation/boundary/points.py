@@ -14,10 +14,11 @@ class Point:
     """One student on held-out tasks, or the control, which has no latents.
 
     gate: the entropy gate of its latents, None without one. size: how many were asked for; latents: how many
-    there are. reduction, prompt_reduction: of the agent's text and of what it only reads. bits_per_byte: of
-    the agent's text. success: for each task of the caller's world whether it was solved, None without one.
-    same_as: the name of the point with the same latents whose student this is, None where it has its own.
-    student: the digest of the measured student's weights and latents; None if an earlier version measured it.
+    there are. reduction, prompt_reduction: of the agent's text and of what it only reads, 0 where it reads
+    base tokens (`decode_only`). bits_per_byte: of the agent's text. success: for each task of the caller's
+    world whether it was solved, None without one. same_as: the name of the point with the same latents whose
+    student this is, None where it has its own. student: the digest of the measured student's weights and
+    latents; None if an earlier version measured it.
     """
 
     gate: str | None

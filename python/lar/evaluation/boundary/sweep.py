@@ -216,8 +216,8 @@ class _Work:
         few = replace(
             self._distillation, max_steps=min(TIMED_STEPS, steps), evaluate_steps=None, patience=None
         )
-        # Only steps are timed, those of a student also where the options are a control's.
-        few = replace(few, row_start="exponential", output_start="first", control=False)
+        # Only steps are timed, those of a student also where the options are a control's; no log is reported.
+        few = replace(few, row_start="exponential", output_start="first", control=False, report_to=())
 
         def end_of_step(done: int, total: int | None) -> None:  # noqa: ARG001 (of Progress)
             times.append(time.perf_counter())
@@ -279,7 +279,7 @@ class _Work:
             size=size,
             latents=len(student.vocabulary),
             reduction=0.0 if counts is None else counts.reduction,
-            prompt_reduction=0.0 if counts is None else counts.prompt_reduction,
+            prompt_reduction=0.0 if counts is None or student.decode_only else counts.prompt_reduction,
             bits_per_byte=bits.bits_per_byte,
             student=EarlierStudent.load(self._folder(name)).digest(),
         )
