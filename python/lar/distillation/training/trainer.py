@@ -32,13 +32,8 @@ from lar.utils.files import flush, writing
 from lar.utils.processes import is_main
 from lar.utils.progress import Progress, silent
 
-_SUMS = (
-    "units",
-    "tokens",
-    "teacher",
-    "unit",
-    "hidden",
-)  # of a batch, added up between two lines of the record
+_TERMS = ("teacher", "unit", "hidden")
+_SUMS = ("units", "tokens", *_TERMS)  # of a batch, added up between two lines of the record
 
 
 class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
@@ -128,7 +123,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
             raise self._not_finite(f"the loss is {float(loss.detach())}", [row])
         self.sums["units"] += inputs["labels"].numel()
         self.sums["tokens"] += inputs["tokens"].numel()
-        for name in ("teacher", "unit", "hidden"):
+        for name in _TERMS:
             self.sums[name] += float(outputs.get(name, 0.0))
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the processes' gradients are averaged
@@ -150,7 +145,7 @@ class DistillationTrainer(Trainer):  # type: ignore[misc]  # transformers is not
         if "loss" in logs:
             sums = summed({name: self.sums[name] for name in _SUMS}, self.args.device)
             units = max(1.0, sums["units"])
-            terms = {f"{name}_term": sums[name] / units for name in ("teacher", "unit", "hidden")}
+            terms = {f"{name}_term": sums[name] / units for name in _TERMS}
             seconds = max(self.sums["seconds"], 1e-9)
             speed = {"base_tokens": sums["tokens"], "base_tokens_per_second": sums["tokens"] / seconds}
             logs = {**logs, **terms, **speed}

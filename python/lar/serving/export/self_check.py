@@ -150,9 +150,9 @@ def _encoder(folder: Path, tokenizer: Any, tools: list[Tool] | None) -> Encode:
 def _check_template(folder: Path, encode: Encode, vocabulary: LatentVocabulary) -> list[str]:
     """Check that later ids begin with earlier ones, whatever latents a reply has: prefix caches need that.
 
-    Engines need this for their prefix caches. `prompt`: a prompt's ids begin those of the conversation with
-    the reply. `history`: the ids of a finished turn begin those of the next prompt. A template that rewrites
-    earlier turns (Qwen3 removes their reasoning) breaks the second even without latents; it is then absent.
+    `prompt`: a prompt's ids begin those of the conversation with the reply. `history`: the ids of a finished
+    turn begin those of the next prompt. A template that rewrites earlier turns (Qwen3 removes their
+    reasoning) breaks the second even without latents; it is then absent.
     """
     kept = [name for name, keeps in _PREFIXES.items() if keeps(encode, _NEUTRAL)]
     for index, latent in enumerate(vocabulary.latents):
