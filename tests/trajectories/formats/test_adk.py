@@ -46,3 +46,19 @@ def test_events_one_a_line(tmp_path) -> None:
     (found,), report = read(write_lines(tmp_path / "events.jsonl", events), strict=True)
     assert found.messages == [user("Hi"), agent("Hello.", name="helper")]
     assert set(report.formats) == {"adk_events"}
+
+
+def test_a_part_may_hold_a_text_and_a_call(tmp_path) -> None:
+    said = {"text": "I look.", "function_call": {"id": "f1", "name": "count", "args": {"bay": 4}}}
+    told = {"function_response": {"id": "f1", "name": "count", "response": {"result": "12"}}}
+    events = [
+        {"invocation_id": "i", "author": "user", "content": {"role": "user", "parts": [{"text": "Count."}]}},
+        {"invocation_id": "i", "author": "helper", "content": {"role": "model", "parts": [said]}},
+        {"invocation_id": "i", "author": "helper", "content": {"role": "user", "parts": [told]}},
+    ]
+    (found,), _ = read(write_lines(tmp_path / "events.jsonl", events), strict=True)
+    assert found.messages == [
+        user("Count."),
+        agent("I look.", call("count", '{"bay": 4}', "f1"), name="helper"),
+        result("12", "count", "f1"),
+    ]

@@ -9,18 +9,15 @@ from functools import cache
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, identifier
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.interfaces.gemini import raw_parts
 from lar.trajectories.formats.runs import dig
 from lar.trajectories.layouts.json_stream import Record
 
 _CASES = ("eval_cases", "eval_case_results")
 _GRADES = {1: True, 2: False, "PASSED": True, "FAILED": False}
-_PLAIN = ("result", "output", "content", "text")  # of a response with nothing but a text
-_CODE = "code_execution"  # the name of the tool that runs the model's code
-
 _HEAD = 8  # entries, of which one is an event of an agent or its user
 
 _Raw = dict[str, Any]
@@ -102,65 +99,26 @@ def _turn(event: Any) -> Iterator[_Raw]:
     author = event.get("author")
     answers = all(_of(part, "function_response") for part in parts)
     if author == "user" or answers:
-        yield {"role": "user", "content": _parts(parts)}
+        yield {"role": "user", "content": raw_parts(parts)}
     else:
-        yield {"role": "assistant", "name": author, "content": _parts(parts)}
+        yield {"role": "assistant", "name": author, "content": raw_parts(parts)}
 
 
 def _invoked(invocation: _Raw) -> Iterator[_Raw]:
     """The messages of one request: what was asked, calls and results, texts between, the answer."""
-    yield {"role": "user", "content": _parts(dig(_of(invocation, "user_content"), "parts"))}
+    yield {"role": "user", "content": raw_parts(dig(_of(invocation, "user_content"), "parts"))}
     between = _of(invocation, "intermediate_data") or {}
     if uses := _of(between, "tool_uses"):
         yield {"role": "assistant", "content": "", "tool_calls": uses}
     for response in _of(between, "tool_responses") or ():
-        yield {"role": "user", "content": [_result(response)]}
+        yield {"role": "user", "content": raw_parts({"functionResponse": response})}
     for author, parts in _of(between, "intermediate_responses") or ():
-        yield {"role": "assistant", "name": author, "content": _parts(parts)}
+        yield {"role": "assistant", "name": author, "content": raw_parts(parts)}
     for event in _of(between, "invocation_events") or ():
         yield from _turn(event)
     answer = dig(_of(invocation, "final_response"), "parts")
     if answer:
-        yield {"role": "assistant", "content": _parts(answer)}
-
-
-def _parts(parts: Any) -> list[_Raw]:
-    return [_part(part) for part in parts or ()]
-
-
-def _part(part: _Raw) -> _Raw:
-    """A part of Gemini's interface in Anthropic's form."""
-    if isinstance(text := part.get("text"), str):
-        return (
-            {"type": "thinking", "thinking": text}
-            if part.get("thought") is True
-            else {"type": "text", "text": text}
-        )
-    if call := _of(part, "function_call"):
-        return {"type": "tool_use", "id": call.get("id"), "name": call["name"], "input": call.get("args")}
-    if response := _of(part, "function_response"):
-        return _result(response)
-    if code := _of(part, "executable_code"):
-        return {"type": "tool_use", "name": _CODE, "input": code}
-    if ran := _of(part, "code_execution_result"):
-        return {"type": "tool_result", "name": _CODE, "content": ran.get("output") or ""}
-    media = _of(part, "inline_data") or _of(part, "file_data")
-    kind = str(_of(media, "mime_type") or "").partition("/")[0]
-    return {"type": kind if kind in ("image", "audio", "video") else "file"}
-
-
-def _result(response: _Raw) -> _Raw:
-    told = response.get("response")
-    if isinstance(told, dict) and len(told) == 1:
-        key, value = next(iter(told.items()))
-        told = value if key in _PLAIN and isinstance(value, str) else told
-    content = told if isinstance(told, str) else to_json(told)
-    return {
-        "type": "tool_result",
-        "tool_use_id": response.get("id"),
-        "name": response.get("name"),
-        "content": content,
-    }
+        yield {"role": "assistant", "content": raw_parts(answer)}
 
 
 ADK = Format(
