@@ -139,7 +139,8 @@ impl ServedParse {
 
     /// Reads the conversations `tokens[offsets[i]..offsets[i + 1]]`, on all threads.
     ///
-    /// A unit never crosses from the agent's tokens (`action`) to another speaker's or back.
+    /// A unit never crosses from the agent's tokens (`action`) to another speaker's or back. The units have the text
+    /// of the tokens, also of tokens that are not the base tokenizer's, of which some are kept then.
     ///
     /// # Errors
     /// If the arrays do not fit together, or an id is no base id.
