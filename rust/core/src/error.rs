@@ -59,7 +59,7 @@ pub enum Error {
         latents: usize,
     },
     /// An id is outside the ids that the call accepts.
-    #[error("id {id} at position {position} is outside the {size} ids of the vocabulary")]
+    #[error("id {id} at position {position} is outside the {size} valid ids")]
     IdOutOfRange {
         /// The wrong id.
         id: u32,

@@ -258,7 +258,7 @@ mod tests {
         }
         assert_eq!(
             vocabulary.expand_into(&[7, 3], &mut [0; 2]).unwrap_err().to_string(),
-            "id 7 at position 0 is outside the 7 ids of the vocabulary"
+            "id 7 at position 0 is outside the 7 valid ids"
         );
     }
 

@@ -358,7 +358,10 @@ pub(crate) mod tests {
             RunFolder::default().add(&part, &Barriers::default())
         };
         assert_eq!(add(&[true, false]), Ok(()));
-        assert_eq!(add(&[true, true]), Err(Error::IdOutOfRange { id: IDS, position: 1, size: IDS }));
+        let error = add(&[true, true]).unwrap_err();
+        assert_eq!(error, Error::IdOutOfRange { id: IDS, position: 1, size: IDS });
+        // It is no vocabulary that has so many.
+        assert_eq!(error.to_string(), "id 67108864 at position 1 is outside the 67108864 valid ids");
     }
 
     fn counted(run: &[u32], count: u64) -> Result<Runs> {
