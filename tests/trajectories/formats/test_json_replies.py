@@ -1,4 +1,4 @@
-"""JSON text in the place of a reply: what an agent wrote stays as it is, a body of a service is decoded."""
+"""JSON text in the place of a reply or a question: what someone wrote stays as it is, a body is decoded."""
 
 import json
 from typing import Any
@@ -49,6 +49,48 @@ def test_a_reply_in_json_is_the_text_that_the_agent_wrote(reply, indent, shape):
     text = json.dumps(reply, indent=indent)
     (found,) = read_trajectories([records(text)[shape]])
     assert found.messages[-1] == {"role": "assistant", "content": text}
+
+
+def questions(text: str) -> list[dict[str, Any]]:
+    """A question in the ways in which logs keep it as text."""
+    said = {"type": "message", "role": "assistant", "content": "Go."}
+    step = {"type": "model_output", "content": [{"type": "text", "text": "Go."}]}
+    request = {"model": "m", "input": text}
+    return [
+        {"prompt": text, "completion": "Go."},
+        {"request": {"model": "m", "prompt": text}, "response": {"choices": [{"text": "Go."}]}},
+        {"messages": [{"role": "user", "content": text}], "response": "Go."},
+        {"request": request, "response": {"object": "response", "output": [said]}},
+        {**request, "instructions": "", "output": "Go."},
+        {"request": request, "response": {"object": "interaction", "steps": [step]}},
+    ]
+
+
+@example({"bay": 4}, None, 3)
+@example([4, 5], None, 4)
+@example(["a"], None, 5)
+@given(REPLIES, st.sampled_from([None, 2]), st.integers(0, 5))
+@settings(deadline=None, max_examples=200)
+def test_a_question_in_json_is_the_text_that_a_person_wrote(asked, indent, shape):
+    text = json.dumps(asked, indent=indent)
+    (found,) = read_trajectories([questions(text)[shape]])
+    assert found.messages == [{"role": "user", "content": text}, {"role": "assistant", "content": "Go."}]
+
+
+@pytest.mark.parametrize("text", ['{"bay": 4}', "[4, 5]", '["a"]', '[{"bay": 4}]'])
+def test_so_it_is_where_the_user_names_the_field(text):
+    (found,) = read_trajectories([{"q": text, "a": "Go."}], messages_key="q", reply_key="a")
+    assert found.messages == [{"role": "user", "content": text}, {"role": "assistant", "content": "Go."}]
+
+
+def test_items_and_states_of_them_are_decoded():
+    said = {"type": "message", "role": "assistant", "content": "Go."}
+    asked = [{"type": "message", "role": "user", "content": "What now?"}]
+    for output in ([said], [[said]], said):
+        response = {"object": "response", "output": json.dumps(output)}
+        record = {"request": {"model": "m", "input": json.dumps(asked)}, "response": response}
+        (found,) = read_trajectories([record])
+        assert [one["content"] for one in found.messages] == ["What now?", "Go."]
 
 
 @pytest.mark.parametrize(

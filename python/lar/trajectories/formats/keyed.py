@@ -24,6 +24,7 @@ from lar.trajectories.layouts.json_stream import Record
 NAME = "keyed"
 _SHOWN = 12  # names of fields in a message
 _NOTHING = object()
+_OF_MESSAGES = {"role", "from", "type", "content", "parts"}
 
 
 def format_of(name: str, keys: Keys) -> Format | None:
@@ -59,7 +60,7 @@ def format_of(name: str, keys: Keys) -> Format | None:
 
 def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
     value = record.value
-    given = from_json_text(value_at(value, messages))
+    given = _given(value_at(value, messages))
     if given in (None, "", [], {}):
         raise TrajectoryError(
             f"no conversation at the messages key {messages!r} ({_fields(value, messages)})"
@@ -89,6 +90,17 @@ def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
     return [replace(draft, is_call=reply is not None)]
 
 
+def _given(given: Any) -> Any:
+    """The conversation, decoded where it is JSON text of one; other JSON is what a person wrote."""
+    decoded = from_json_text(given)
+    if isinstance(decoded, dict):
+        return decoded if known_input(decoded) else given
+    is_list = isinstance(decoded, list) and any(
+        isinstance(one, dict) and _OF_MESSAGES & one.keys() for one in decoded
+    )
+    return decoded if is_list else given
+
+
 def _holder(value: dict[str, Any], path: str) -> dict[str, Any]:
     """The object in which the conversation stands, perhaps within the record."""
     holder = from_json_text(value_at(value, path.rpartition(".")[0]))
@@ -107,6 +119,7 @@ def _request(given: Any, holder: dict[str, Any], value: dict[str, Any], path: st
         given = _messages(given)
     if not isinstance(given, str) and not (isinstance(given, list) and known_input(given)):
         raise TrajectoryError(f"neither a text nor messages of a known form at the messages key {path!r}")
+    given = [{"role": "user", "content": given}] if isinstance(given, str) else given
     system = (thought_of(at.get(key)) for at in (holder, value) for key in chat.SYSTEM)
     return {"messages": given, "system": next(filter(None, system), None)}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import identifier
+from lar.trajectories.formats.base import has
 from lar.trajectories.formats.interfaces.bodies import reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
 
@@ -160,7 +161,7 @@ def _pair(request: Any, reply: Any) -> Exchange | None:
     if not isinstance(request, dict):
         return None
     held = (request.get(key) for key in _CONVERSATIONS)
-    if not any(isinstance(one, list | str) and one for one in held):
+    if not any(isinstance(one, list | str) and one for one in held) and not has(request.get("input"), "type"):
         return None
     return Exchange(request, body_of(reply, reply_body))
 

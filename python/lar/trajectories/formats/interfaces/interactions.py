@@ -60,14 +60,20 @@ def _draft(exchange: Exchange, value: dict[str, Any]) -> Draft:
 
 
 def _given(request: dict[str, Any]) -> Any:
-    given = from_json_text(request.get("input"))
+    given = _decoded(request.get("input"))
     return [] if given is None else given
+
+
+def _decoded(value: Any) -> Any:
+    """Steps that a log has as JSON text; any other JSON is what someone wrote."""
+    decoded = from_json_text(value)
+    return decoded if has_steps(decoded) else value
 
 
 def _output(reply: Any) -> Any:
     """The steps of a reply: of an interaction, a list of them, or a text."""
     if isinstance(reply, dict):
-        reply = from_json_text(reply.get("steps") or reply.get("outputs"))
+        reply = _decoded(reply.get("steps") or reply.get("outputs"))
     return reply or []
 
 
@@ -84,7 +90,7 @@ def _is_call(exchange: Exchange) -> bool:
     request, reply = exchange.request, exchange.reply
     if request.get("input") is None:
         return False
-    asked = from_json_text(request["input"])
+    asked = _decoded(request["input"])
     return (
         _is_interaction(reply) or has_steps(reply) or has_steps(asked) or "previous_interaction_id" in request
     )

@@ -6,9 +6,9 @@ A request with `previous_response_id` has only what is new: `histories` puts wha
 from itertools import pairwise
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import from_json_text, is_conversation, normalize_messages
 from lar.trajectories.dialects.parts import thought_of
-from lar.trajectories.dialects.responses import has_calls, is_items, turns_of_items
+from lar.trajectories.dialects.responses import has_calls, is_item, is_items, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
 from lar.trajectories.formats.base import Format, has
@@ -71,14 +71,22 @@ def _conversations(exchange: Exchange) -> list[_Messages]:
 
 def _given(request: dict[str, Any]) -> Any:
     """The items of a request, or its text; LiteLLM's log has them under `messages`."""
-    given = (from_json_text(request.get(key)) for key in ("input", "messages", "prompt"))
+    given = (_decoded(request.get(key)) for key in ("input", "messages", "prompt"))
     return next((one for one in given if isinstance(one, list | str)), [])
+
+
+def _decoded(value: Any) -> Any:
+    """Items, or states of them, that a log has as JSON text; any other JSON is what someone wrote."""
+    decoded = from_json_text(value)
+    states = decoded if isinstance(decoded, list) else []
+    is_read = is_item(decoded) or is_conversation(decoded) or any(map(is_items, [decoded, *states]))
+    return decoded if is_read else value
 
 
 def _output(reply: Any) -> list[Any]:
     """The items of a reply: of a response, a list, one item or message, or a text."""
     if isinstance(reply, dict):
-        output = from_json_text(reply.get("output") or reply.get("output_text"))
+        output = _decoded(reply.get("output") or reply.get("output_text"))
         if output is None:
             return [reply]
         return _output(output) if isinstance(output, dict | str) else output
@@ -119,7 +127,7 @@ def _is_responses(exchange: Exchange) -> bool:
     reply, request = exchange.reply, exchange.request
     if isinstance(reply, dict) and reply.get("object") == "response":
         return True
-    asked = from_json_text(request.get("input"))
+    asked = _decoded(request.get("input"))
     if asked is None:
         return False
     said = reply.get("output") if isinstance(reply, dict) else reply
