@@ -135,6 +135,19 @@ def test_steps_and_items_are_told_apart(tmp_path, wrapping) -> None:
     assert written == ['{"bay": 4}', '{"bay":5}']
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [[given(ASKED)], [text(ASKED)], [{"role": "user", "content": ASKED}]],
+    ids=["steps", "contents", "turns"],
+)
+def test_lists_may_be_json_text_as_in_columns(tmp_path, asked) -> None:
+    older = {"id": "v1", "object": "interaction", "outputs": json.dumps([text("Twelve.")])}
+    log = [{**pair([], input=json.dumps(asked)), "response": older}]
+    (found,), report = read(write_lines(tmp_path / "log.jsonl", log), strict=True)
+    assert found.messages == [user(ASKED), agent("Twelve.")]
+    assert report.left_out == {}
+
+
 def test_an_interaction_without_an_answer_is_a_bad_record(tmp_path) -> None:
     failed = {**pair([]), "response": {"id": "v2", "object": "interaction", "status": "failed"}}
     (found,), report = read(write_lines(tmp_path / "log.jsonl", [failed, pair([said("Twelve.")])]))

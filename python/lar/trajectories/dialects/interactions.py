@@ -13,12 +13,22 @@ from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.schema import Role
 
 _CONTENTS = ("text", "image", "audio", "video", "document")
+_ROLES = ("user", "model")
 _SHOWN = "search_suggestions"  # HTML of a result that is shown to people, and not to the model
 
 
 def has_steps(values: Any) -> bool:
     """Whether `values` is a list with a step of an interaction, which no item of OpenAI's Responses is."""
     return isinstance(values, list) and any(map(_is_step, values))
+
+
+def is_input(values: Any) -> bool:
+    """Whether `values` is a list of steps, contents or turns, as a request has them."""
+    if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
+        return False
+    return has_steps(values) or any(
+        one.get("type") in _CONTENTS or (one.get("role") in _ROLES and "content" in one) for one in values
+    )
 
 
 def _is_step(value: Any) -> bool:

@@ -5,7 +5,7 @@ A request with `previous_interaction_id` has only what is new: `histories` puts 
 
 from typing import Any
 
-from lar.trajectories.dialects.interactions import has_steps, turns_of_steps
+from lar.trajectories.dialects.interactions import has_steps, is_input, turns_of_steps
 from lar.trajectories.dialects.messages import from_json_text, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, identifier, text_or_none
@@ -65,15 +65,15 @@ def _given(request: dict[str, Any]) -> Any:
 
 
 def _decoded(value: Any) -> Any:
-    """Steps that a log has as JSON text; any other JSON is what someone wrote."""
+    """An input that a log has as JSON text; any other JSON is what someone wrote."""
     decoded = from_json_text(value)
-    return decoded if has_steps(decoded) else value
+    return decoded if is_input(decoded) else value
 
 
 def _output(reply: Any) -> Any:
     """The steps of a reply: of an interaction, a list of them, or a text."""
     if isinstance(reply, dict):
-        reply = _decoded(reply.get("steps") or reply.get("outputs"))
+        reply = from_json_text(reply.get("steps") or reply.get("outputs"))
     return reply or []
 
 
