@@ -70,14 +70,7 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
         raise TrajectoryError(f"{_describe(record.value)} is of no known format ({WHERE_LISTED}){no_list}")
     if record.whole_file and keys.task is not None:
         record = replace(record, task_key=keys.task)
-    try:
-        drafts = format_.read(record)
-    except TrajectoryError:
-        raise  # also a ValueError, but its message is complete already
-    except _MALFORMED as error:
-        raise TrajectoryError(
-            f"not a well-formed record of its format ({type(error).__name__}: {error})"
-        ) from None
+    drafts = _drafts(format_, record)
     found: list[Found] = []
     problems: list[str] = []
     places = record.places if format_.counts_entries else ()
@@ -92,16 +85,33 @@ def read_record(record: Record, label: str, *, forced: Format | None = None, key
         except TrajectoryError as error:
             problems.append(str(error))
         else:
-            names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
-            kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
-            of_call = (draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered)
-            found.append(Found(trajectory, *kinds, *of_call, _entry_of(draft, entries)))
+            found.append(_found(draft, trajectory, keys, _entry_of(draft, entries)))
     if not found and not unanswered and (problems or not format_.may_be_empty):
         raise TrajectoryError(problems[0] if problems else NO_AGENT)
     is_plain = record.plain is not None and not any(draft.is_repaired for draft in drafts)
     fused_by = next((draft.fused_by for draft in drafts if draft.fused_by), None)
     first_without = _entry_of(unanswered[0], entries) if unanswered else None
     return Reading(format_.name, found, problems, is_plain, fused_by, len(unanswered), first_without, places)
+
+
+def _drafts(format_: Format, record: Record) -> list[Draft]:
+    """What a format reads of a record; raises TrajectoryError where the record is malformed."""
+    try:
+        return format_.read(record)
+    except TrajectoryError:
+        raise  # also a ValueError, but its message is complete already
+    except _MALFORMED as error:
+        raise TrajectoryError(
+            f"not a well-formed record of its format ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _found(draft: Draft, trajectory: Trajectory, keys: Keys, entry: int | None) -> Found:
+    names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
+    kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
+    return Found(
+        trajectory, *kinds, draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered, entry
+    )
 
 
 def _entry_of(draft: Draft, entries: dict[int, int]) -> int | None:
