@@ -115,3 +115,20 @@ def test_the_body_of_a_service_is_decoded(body):
 @pytest.mark.parametrize("text", ["Go.", "", "{", '{"a": 1', "[1]x", None, 3])
 def test_what_is_no_json_stays(text):
     assert reply_body(text) is text
+
+
+@pytest.mark.parametrize("name", ["result", "response", "output", "message", "completion", "text"])
+@pytest.mark.parametrize("inner", [[4, 5], ["a"], {"bay": 4}, {"answer": {"bay": 4}}, "twelve"])
+def test_in_a_trace_an_object_of_the_agent_keeps_its_only_member(name, inner):
+    text = json.dumps({name: inner})
+    about = {"id": "g", "type": "GENERATION", "traceId": "t", "startTime": "x"}
+    (found,) = read_trajectories([{**about, "input": "What now?", "output": text}])
+    assert found.messages[-1] == {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize("name", ["response", "output", "message"])
+def test_in_a_trace_a_message_in_an_object_is_decoded(name):
+    text = json.dumps({name: {"role": "assistant", "content": "Go."}})
+    about = {"id": "g", "type": "GENERATION", "traceId": "t", "startTime": "x"}
+    (found,) = read_trajectories([{**about, "input": "What now?", "output": text}])
+    assert found.messages[-1] == {"role": "assistant", "content": "Go."}

@@ -125,8 +125,18 @@ def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
     others = set(given) - {key}
     if key is None or not others <= ABOUT.union(REPLIES, TEXTS):
         return None
-    own = was_text and isinstance(given[key], str)
-    return read_output(given[key]) if others & RESPONSE or not (own or others) else None
+    if others & RESPONSE:
+        return read_output(given[key])
+    if others:
+        return None
+    return _known_inside(given[key]) if was_text else read_output(given[key])
+
+
+def _known_inside(value: Any) -> Side | None:
+    """Read the only member of JSON text; None where it is no message and no response: the agent wrote it."""
+    if isinstance(value, list):
+        return None if all(isinstance(one, str) for one in value) else read_list(value, "assistant")
+    return _response(value, was_text=True) if isinstance(value, dict) else None
 
 
 def _is_no_answer(given: Any, *, was_text: bool) -> bool:
