@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from lar import cli
+from lar.cli.common import Bar
+from lar.cli.training import taken
 from lar.corpus import Corpus
 from lar.distillation import Student
 from lar.trajectories.schema import Trajectory
@@ -23,6 +25,17 @@ def folders(tmp_path, tokenizer, vocabulary):
     tokenizer.save(tmp_path / "model")
     tiny.model(tokenizer.base_size).save_pretrained(tmp_path / "model")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("first", "shown"),
+    [(1, "5 steps in"), (4, "5 steps, 2 of them now, in"), (None, "5 steps, 0 of them now, in")],
+)
+def test_the_steps_of_this_call_are_told_from_those_of_an_earlier_one(first, shown):
+    bar = Bar(None, "distilling", "steps")
+    for step in range(first or 6, 6):
+        bar(step, 5)
+    assert taken(5, bar, 2.04) == f"{shown} 2.0 s"
 
 
 def test_the_whole_way(run, folders):

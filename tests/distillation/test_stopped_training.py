@@ -164,3 +164,6 @@ def test_a_stopped_command_says_where_it_goes_on_and_does(
     )
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "student").exists()
+    again = [sys.executable, "-m", "lar", *map(str, arguments)]
+    result = subprocess.run(again, capture_output=True, text=True, check=True)
+    assert "5 steps, 2 of them now, in " in result.stdout

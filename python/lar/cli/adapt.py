@@ -20,11 +20,11 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
+    taken,
 )
 from lar.distillation.options import AdaptOptions
 from lar.utils.processes import is_main
 from lar.utils.result_files import ADAPTATION_FILE
-from lar.utils.words import counted
 
 
 @click.command("adapt")
@@ -80,10 +80,10 @@ def command(
         )
     if not is_main():
         return
-    seconds = round(time.perf_counter() - began, 1)
+    seconds = time.perf_counter() - began
     record = json.loads((output / ADAPTATION_FILE).read_text(encoding="utf-8"))
     if as_json:
-        print_json({"model": str(output), "seconds": seconds, **record})
+        print_json({"model": str(output), "seconds": round(seconds, 1), **record})
     else:
-        print_prose(f"{output}: {counted(record['steps'], 'step')} in {seconds} s{course(record)}")
+        print_prose(f"{output}: {taken(record['steps'], progress, seconds)}{course(record)}")
     print_next(*after_adapt(corpus, output), as_json=as_json, label="then")

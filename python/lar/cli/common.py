@@ -89,7 +89,10 @@ def console() -> Console:
 
 
 class Bar:
-    """A progress bar, with phases and a line about how the work goes; without `bars` nothing is shown."""
+    """A progress bar, with phases and a line about how the work goes; without `bars` nothing is shown.
+
+    first: the work done that was reported first in this phase; None before.
+    """
 
     def __init__(self, bars: Bars | None, label: str, unit: str) -> None:
         self._bars = bars
@@ -98,6 +101,7 @@ class Bar:
     def phase(self, label: str, unit: str) -> None:
         """Begin a phase of the work, with its own total and its own clock, in place of the one before."""
         self._unit = unit
+        self.first: int | None = None
         if self._bars is not None:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
@@ -105,6 +109,7 @@ class Bar:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Move the bar; see `Progress`."""
+        self.first = done if self.first is None else self.first
         if self._bars is not None:
             of = "" if total is None else f"/{_short(total)}"
             amount = f"{_short(done)}{of} {self._unit}"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_PATH, PATH, json_option, note, print_json, progress_bar
+from lar.cli.common import EXISTING_PATH, PATH, Bar, json_option, note, print_json, progress_bar
 from lar.cli.inputs import hold_out_options, with_split
 from lar.cli.next_step import after_distill, print_next
 from lar.cli.outputs import check_output, overwrite_option
@@ -21,6 +21,7 @@ from lar.cli.training import (
     option_flags,
     options_file_option,
     process_group,
+    taken,
     teacher_option,
 )
 from lar.distillation.options import DistillOptions
@@ -114,12 +115,12 @@ def command(
             progress=progress,
         )
     if is_main():
-        _report(student.record, output, time.perf_counter() - began, as_json)
+        _report(student.record, output, progress, time.perf_counter() - began, as_json)
         steps = after_distill(corpus, model, output, control=chosen.control)
         print_next(*steps, as_json=as_json, label="then")
 
 
-def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool) -> None:
+def _report(record: dict[str, Any], output: Path, bar: Bar, seconds: float, as_json: bool) -> None:
     if as_json:
         print_json({"student": str(output), "seconds": round(seconds, 1), **record})
         return
@@ -130,4 +131,4 @@ def _report(record: dict[str, Any], output: Path, seconds: float, as_json: bool)
             f"{counted(earlier['kept_rows'], 'latent keeps its row', 'latents keep their rows')}, "
             f"{counted(earlier['new_rows'], 'is new', 'are new')}"
         )
-    print_prose(f"{output}: {counted(record['steps'], 'step')} in {seconds:.1f} s{course(record)}")
+    print_prose(f"{output}: {taken(record['steps'], bar, seconds)}{course(record)}")

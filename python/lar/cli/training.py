@@ -13,11 +13,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from lar.cli.common import EXISTING_FILE, MODEL
+from lar.cli.common import EXISTING_FILE, MODEL, Bar
 from lar.distillation.options import AdaptOptions
 from lar.errors import MissingExtraError
 from lar.utils.extras import install_command
 from lar.utils.processes import count
+from lar.utils.words import counted
 
 _NEEDED = ("torch", "transformers", "peft", "accelerate")
 
@@ -128,6 +129,13 @@ def process_group() -> Iterator[None]:
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def taken(steps: int, bar: Bar, seconds: float) -> str:
+    """The steps of a run and the time of this call, which may have gone on with a run that was stopped."""
+    here = 0 if bar.first is None else steps - bar.first + 1
+    of_all = "" if here == steps else f", {here:,} of them now,"
+    return f"{counted(steps, 'step')}{of_all} in {seconds:.1f} s"
 
 
 def course(record: dict[str, Any]) -> str:
