@@ -10,18 +10,19 @@ and shortens what is read too. Its model computes the rows of new hypertokens, s
 Every conversation is compressed from its first token on, special tokens are never merged, and a hypertoken is
 of the turn in which it begins: one that reaches from a prompt into a reply costs the reply nothing. Both
 methods are counted by what the text allows: no model has learnt either. A setting CxM is C hypertokens at
-most, of M base tokens at most: 1024x4 is in the published code of the training, 8192x4 in the package's
-example, and 65536x64 is nearly without limits.
+most, of M base tokens at most: 1024x4 is in the published code of the training, for windows of 1,024 tokens,
+8192x4 in the README's example, and 65536x64 is nearly without limits.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import lar
 from benches import entry
@@ -30,6 +31,7 @@ from lar.corpus import Corpus
 from lar.tokenizer import Tokenizer
 from lar.utils.files import write_json
 
+PACKAGE = "zip2zip_compression"
 SETTINGS = [(1024, 4), (8192, 4), (65536, 64)]
 PROMPT_WEIGHT = 0.1
 
@@ -61,6 +63,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="splits of the tasks")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file of the figures")
     options = parser.parse_args()
+    if find_spec(PACKAGE) is None:
+        raise SystemExit("zip2zip's package is not there: pip install zip2zip-compression==0.3.4")
     limits = {
         f"zip2zip {codebook}x{subtokens}": (codebook, subtokens) for codebook, subtokens in options.settings
     }
@@ -110,7 +114,7 @@ def by_zip2zip(corpus: Corpus, codebook: int, subtokens: int) -> Saved:
     Raises:
         SystemExit: they do not give the text back.
     """
-    package = import_module("zip2zip_compression")  # only here: all else does without
+    package = import_module(PACKAGE)  # only here: all else does without
     tokenizer = Tokenizer.of(corpus.tokenizer)
     special = sorted(tokenizer.barriers)
     compressor = package.LZWCompressor(tokenizer.base_size, codebook, subtokens, special[0], special)
@@ -129,10 +133,11 @@ def by_zip2zip(corpus: Corpus, codebook: int, subtokens: int) -> Saved:
     return saved
 
 
-def starts(sizes: Iterable[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Where units of these sizes begin, one after the other."""
-    ends = np.cumsum(np.fromiter(sizes, np.int64))
-    return np.concatenate([[0], ends[:-1]]).astype(np.int64) if len(ends) else ends
+def starts(sizes: Iterable[int]) -> NDArray[np.int64]:
+    """Where n units of these sizes begin, one after the other; int64 (n)."""
+    found = np.fromiter(sizes, np.int64)
+    begins: NDArray[np.int64] = np.cumsum(found) - found
+    return begins
 
 
 def row(name: str, found: dict[str, list[tuple[float, float]]]) -> str:

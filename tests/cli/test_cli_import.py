@@ -173,6 +173,15 @@ def test_a_url_is_listed_once_also_where_the_output_is_there(
     assert len(listed) == 2
 
 
+def test_a_log_whose_url_is_the_output_is_not_replaced(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = log.read_bytes()
+    assert lar(monkeypatch, "import", f"file://{log}", "-o", log, "--overwrite") == 2
+    assert "is both an input and the output" in capsys.readouterr().err
+    assert log.read_bytes() == before
+
+
 def test_standard_input_and_patterns(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

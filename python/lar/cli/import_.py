@@ -17,8 +17,10 @@ from lar.errors import OptionError
 from lar.trajectories import FORMATS, Report
 from lar.trajectories.importing import Tally, import_logs
 from lar.trajectories.inputs.files import find_sources
+from lar.trajectories.inputs.remote import is_url
 from lar.trajectories.tasks import one_task
 
+_FILE = "file://"  # of a URL for the local disk
 _WIDTH = max(map(len, FORMATS))
 HELP = f"""Read agent logs and write them as one Parquet file of trajectories.
 
@@ -122,8 +124,10 @@ def command(
 
 
 def _on_disk(paths: tuple[Path | str, ...]) -> list[Path]:
-    """The paths that are no URLs: to list a bucket takes long, and no output lies there."""
-    return [path for path in paths if isinstance(path, Path)]
+    """The paths on the local disk, where the output lies: to list a bucket takes long."""
+    return [
+        Path(str(path).removeprefix(_FILE)) for path in paths if not is_url(path) or path.startswith(_FILE)
+    ]
 
 
 def _summary(tally: Tally, output: Path) -> dict[str, Any]:
