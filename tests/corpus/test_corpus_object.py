@@ -3,12 +3,15 @@
 import pickle
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lar.corpus import Corpus
+from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import write_trajectories
 from testing import toy
+from testing.metaspace import metaspace_first
 
 
 def test_two_loads_are_equal_and_a_selection_is_another(corpus):
@@ -57,6 +60,24 @@ def test_views_share_the_tokenizer_of_the_corpus(corpus):
     train, held_out = corpus.split(0.3)
     views = (train, held_out, train.select(lambda _: True), corpus.with_split(0.2))
     assert all(view.tokenizer is corpus.tokenizer for view in views)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda tokenizer: tokenizer,
+        lambda tokenizer: tokenizer.backend,
+        lambda tokenizer: Tokenizer(tokenizer.backend, config={"eos_token": "<|im_end|>"}),
+        lambda _: Tokenizer(metaspace_first(), chat_template="{{ messages }}"),
+    ],
+)
+def test_a_build_has_the_tokenizer_that_its_folder_holds(corpus, make, tmp_path):
+    table = pa.table({"tokens": [[1, 2]], "action": [[True, True]], "task": ["t"]})
+    built = Corpus.from_arrow(table, make(corpus.tokenizer), tmp_path / "built")
+    again = Corpus.from_arrow(table, make(corpus.tokenizer), tmp_path / "built")
+    stored = Corpus.load(tmp_path / "built").tokenizer
+    assert built.tokenizer == again.tokenizer == stored
+    assert [*built.tokenizer.barriers] == [*stored.barriers]
 
 
 def test_a_pickled_corpus_is_small(corpus):

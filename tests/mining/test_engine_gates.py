@@ -35,6 +35,7 @@ from lar.mining.options import MiningOptions
 from lar.mining.selection import Selector, TextGates
 from lar.mining.served_saving import Audit, ServedSaving
 from lar.mining.turn_borders import crossed_in
+from lar.tokenizer.token_bytes import CONTEXT, decodes_to
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.trajectories import read_trajectories
 from lar.vocabulary.engine_tokenizer import exported_backend
@@ -199,6 +200,30 @@ def test_a_text_must_decode_to_itself(tokenizer):
     backend = tokenizer.backend_with(["café"])
     is_mended = backend.decode([backend.token_to_id("café")]) == "café"
     assert kept(decoding, tokenizer, "café") == ["café"] * is_mended
+
+
+def whole_decoding(texts, tokenizer):
+    """The gate `decoding` by a clone of the whole tokenizer."""
+    backend = tokenizer.backend_with(texts)
+    ids = [[] if (index := backend.token_to_id(text)) is None else [index] for text in texts]
+    context = tokenizer.encode(CONTEXT).tolist()
+    before = tokenizer.decode(context)
+    within = [backend.decode([*context, *one], skip_special_tokens=False) for one in ids]
+    alone = [backend.decode(one, skip_special_tokens=False) for one in ids]
+    return [
+        decodes_to(text, inner.removeprefix(before), outer)
+        for text, inner, outer in zip(texts, within, alone, strict=True)
+    ]
+
+
+SPEAKERS = [toy.tokenizer(), *(Tokenizer(metaspace_first(decoder)) for decoder in ("strip", "metaspace"))]
+PIECES = [*"aé Ġ▁|\n日", "<0x41>", "<|im_end|>", "</s>", "the", "Ġthe"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SPEAKERS), st.lists(st.lists(st.sampled_from(PIECES)).map("".join), max_size=200))
+def test_a_text_decodes_as_by_a_clone_of_the_whole_tokenizer(speaker, texts):
+    assert decoding(texts, speaker).tolist() == whole_decoding(texts, speaker)
 
 
 @pytest.mark.parametrize("decoder", ["strip", "metaspace"])

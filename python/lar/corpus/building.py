@@ -47,8 +47,10 @@ def build_folder(
     strict: bool,
     split: Split | None,
     progress: Progress,
-) -> None:
+) -> Tokenizer:
     """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
+
+    Returns the tokenizer as the folder's copy holds it: to read that takes seconds.
 
     `digest` returns the bytes that identify an input when a build is resumed. With `only_succeeded`, inputs
     that failed or whose outcome is unknown are counted and else ignored. `split` replaces the split that is
@@ -74,7 +76,7 @@ def build_folder(
     if first is None:
         raise CorpusError("no trajectories to build a corpus of")
     with only_writer(folder):
-        manifest = _open(folder, tokenizer, shard_tokens, only_succeeded)
+        manifest, copy = _open(folder, tokenizer, shard_tokens, only_succeeded)
         build = _Build(folder, manifest, skip_refused, strict, successes, progress)
         source = chain([first], source)
         build.skip_done(source, digest)
@@ -86,10 +88,13 @@ def build_folder(
             _replace_split(folder, manifest, split)
         if not manifest.complete:
             build.add(encode(source, tokenizer))
+    return copy
 
 
-def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded: bool) -> Manifest:
-    """Return the manifest in `folder`, or write that of a corpus without shards yet."""
+def _open(
+    folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded: bool
+) -> tuple[Manifest, Tokenizer]:
+    """The manifest in `folder`, or that of a corpus without shards yet, and the tokenizer there."""
     fresh = Manifest(
         tokenizer_fingerprint=tokenizer.fingerprint,
         chat_template_hash=tokenizer.template_hash,
@@ -108,28 +113,29 @@ def _open(folder: Path, tokenizer: Tokenizer, shard_tokens: int, only_succeeded:
     if manifest is None or differences:  # a build without a shard, which may have failed at once, is none
         manifest = fresh
         manifest.write(folder)
-    _keep_tokenizer(tokenizer, folder / TOKENIZER_FOLDER)
-    return manifest
+    return manifest, _kept_tokenizer(tokenizer, folder / TOKENIZER_FOLDER)
 
 
-def _keep_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Store the corpus's own copy of its tokenizer in one step; one that is whole stays as it is."""
+def _kept_tokenizer(tokenizer: Tokenizer, folder: Path) -> Tokenizer:
+    """The corpus's own copy of its tokenizer, stored in one step; one that is whole stays as it is."""
     if folder.exists():
-        if _is_copy(folder, tokenizer):
-            return
+        if (copy := _copy(folder, tokenizer)) is not None:
+            return copy
         logger.warning("%s: not the tokenizer that the corpus is made with, so it is stored anew", folder)
         shutil.rmtree(folder)
     with atomic_folder(folder, holds=None) as temporary:
         tokenizer.save(temporary)
+    return tokenizer
 
 
-def _is_copy(folder: Path, tokenizer: Tokenizer) -> bool:
+def _copy(folder: Path, tokenizer: Tokenizer) -> Tokenizer | None:
+    """The tokenizer in `folder`, if it has the ids and chat templates of `tokenizer`."""
     try:
         found = Tokenizer.load(folder)
     except TokenizerError:
-        return False
+        return None
     same = (tokenizer.fingerprint, tokenizer.template_hash)
-    return (found.fingerprint, found.template_hash) == same
+    return found if (found.fingerprint, found.template_hash) == same else None
 
 
 def _replace_split(folder: Path, manifest: Manifest, split: Split) -> None:

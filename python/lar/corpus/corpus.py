@@ -266,8 +266,9 @@ class Corpus:
     ) -> "Corpus":
         owner = _TemporaryFolder() if path is None else None
         folder = owner.path / "corpus" if owner else Path(path or "")
-        build_folder(inputs, tokenizer, folder, **how)
+        copy = build_folder(inputs, tokenizer, folder, **how)
         corpus = cls(folder, Manifest.read(folder), owner=owner)
+        corpus.tokenizer = copy
         logger.info("%s", corpus)
         corpus._warn_of_gaps()
         if owner is None and (warning := one_task(corpus.task_counts())):

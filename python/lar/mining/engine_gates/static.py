@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
+import tokenizers
 from numpy.typing import NDArray
 
 from lar import _core
@@ -86,11 +87,11 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
     In tokenizers 0.23 some do not. A byte-level tokenizer decodes a text as bytes if all its characters are
     of the byte-level alphabet and one is not ASCII (`café`); one with byte fallback decodes `<0x41>` as `A`.
     """
-    backend = tokenizer.backend_with(texts)
+    backend, context = _decoding_like(tokenizer, CONTEXT)
+    before = backend.decode(context, skip_special_tokens=False)
+    backend.add_tokens([tokenizers.AddedToken(text, special=False, normalized=False) for text in texts])
     found = [backend.token_to_id(text) for text in texts]
     ids = [[] if index is None else [index] for index in found]
-    context = tokenizer.encode(CONTEXT).tolist()
-    before = tokenizer.decode(context)
     within = backend.decode_batch([[*context, *index] for index in ids], skip_special_tokens=False)
     alone = backend.decode_batch(ids, skip_special_tokens=False)
     return np.array(
@@ -100,6 +101,19 @@ def decoding(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
         ],
         dtype=np.bool_,
     )
+
+
+def _decoding_like(tokenizer: Tokenizer, text: str) -> tuple[tokenizers.Tokenizer, list[int]]:
+    """A backend with the tokenizer's decoder and the tokens of `text` alone, and their ids there.
+
+    It stands for a clone of the whole tokenizer, which takes a second.
+    """
+    tokens = tokenizer.backend.encode(text, add_special_tokens=False).tokens
+    ids = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token=""))
+    if tokenizer.backend.decoder is not None:
+        backend.decoder = tokenizer.backend.decoder
+    return backend, [ids[token] for token in tokens]
 
 
 def header(texts: Sequence[str], tokenizer: Tokenizer) -> Keep:
