@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from lar.errors import MissingExtraError
 from lar.trajectories import Trajectory
-from lar.trajectories.draft import question_task
 from lar.trajectories.redact import Redactor
-from lar.trajectories.tasks import first_message_task
+from lar.trajectories.tasks import first_message_task, question_task
 from lar.utils.extras import install_command
 
 LETTERS = string.ascii_letters + string.digits

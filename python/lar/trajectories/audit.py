@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_marker
-from lar.trajectories.dialects.messages import from_json_text, lines_of, repaired
+from lar.trajectories.dialects.messages import repaired
 from lar.trajectories.draft import solved
 from lar.trajectories.held import Held
+from lar.trajectories.raw import from_json_text, lines_of
 from lar.trajectories.schema import Trajectory
 
 # Members that name things and hold no text of a conversation.

@@ -17,12 +17,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from lar.trajectories.draft import identifier
 from lar.trajectories.formats.interfaces.batch import failure_of, is_request, is_result
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.files import Source, open_source
 from lar.trajectories.layouts.json_stream import decode_line
 from lar.trajectories.problems import Problem
+from lar.trajectories.raw import identifier
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _BOM = b"\xef\xbb\xbf"

@@ -1,15 +1,15 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import from_json_text, is_spoken, is_utf8, repair_text, repaired
+from lar.trajectories.dialects.messages import is_spoken, is_utf8, repair_text, repaired
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import text_at, text_of, value_at
 from lar.trajectories.schema import Message, Tool, Trajectory
-from lar.trajectories.tasks import digest, first_message_task
+from lar.trajectories.tasks import first_message_task
 
 NO_AGENT = "no turn of the agent"
 # How logs write the outcome of a run, beside truth values and numbers.
@@ -17,8 +17,6 @@ SUCCEEDED = ("true", "yes", "success", "succeeded", "pass", "passed")
 FAILED = ("false", "no", "failure", "failed", "fail")
 _SHOWN = 40  # most characters of a value in an error
 _DEPTH = 4  # how many objects deep an error looks for a field
-_EXACT = 2**53  # below it, a whole number as a float is that number
-MAX_QUESTION = 200  # most characters of a question in a task's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,68 +159,6 @@ def outcome_of(value: Any) -> bool | None:
     """
     word = value.strip().lower() if isinstance(value, str) else None
     return True if word in SUCCEEDED else False if word in FAILED else solved(value)
-
-
-def text_at(value: Any, path: str) -> str | None:
-    """Return the text or number at the dotted `path` of a raw value, as text; None where there is none."""
-    return text_of(value_at(value, path))
-
-
-def text_of(value: Any) -> str | None:
-    """Return a text or a number as text; None for anything else."""
-    if isinstance(value, bool | float) and value == value:  # NaN stands for nothing
-        return identifier(value) or str(value)
-    return identifier(value)
-
-
-def value_at(value: Any, path: str, default: Any = None) -> Any:
-    """Return what stands at the dotted `path` of a raw value, `default` where there is nothing.
-
-    JSON text on the way is opened, as columns of a table hold it. A flat table may have a column with the
-    whole path as its name.
-
-    >>> [value_at(row, "a.b") for row in ({"a": {"b": 5}}, {"a": '{"b": 5}'}, {"a.b": 5}, {"b": 5})]
-    [5, 5, 5, None]
-    """
-    if isinstance(value, dict) and path in value:
-        return value[path]
-    for step in path.split("."):
-        value = from_json_text(value)
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return default
-    return value
-
-
-def question_task(question: str) -> str:
-    """Name the task by its question, the same in every format, without case and punctuation."""
-    words = " ".join(re.findall(r"\w+", question.lower()))
-    if not words:
-        return f"question:{digest(question)}"
-    return f"question:{words if len(words) <= MAX_QUESTION else digest(words)}"
-
-
-def text_or_none(value: Any) -> str | None:
-    """Return `value` where it is a string that is not empty."""
-    return value if isinstance(value, str) and value else None
-
-
-def identifier(value: Any) -> str | None:
-    """Return `value` as a name: a text that is not empty, or a whole number; None for anything else.
-
-    5.0 is 5, as pandas writes it in a column with a gap.
-
-    >>> [identifier(value) for value in ("a", 5, 5.0, 0.5, True, "", None)]
-    ['a', '5', '5', None, None, None, None]
-    """
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text_or_none(value)
 
 
 def solved(reward: Any) -> bool | None:

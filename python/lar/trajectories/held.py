@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, strings_of
+from lar.trajectories.dialects.messages import strings_of
+from lar.trajectories.raw import from_json_text
 from lar.trajectories.schema import Message, Trajectory
 
 # Of a text's lines that are no line of a trajectory, so many are searched within lines; the rest counts as

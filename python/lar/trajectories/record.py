@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import NO_AGENT, NO_KEYS, Draft, Keys, finish, has_content
 from lar.trajectories.formats import NO_LIST, WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text
 from lar.trajectories.schema import Trajectory
 
 # What Python raises where a record lacks the shape of its format.

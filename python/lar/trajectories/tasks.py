@@ -13,6 +13,7 @@ from lar.trajectories.schema import Message
 from lar.utils.words import shortened
 
 MANY = 10  # trajectories; of fewer, one task may well hold most
+MAX_QUESTION = 200  # most characters of a question in a task's name
 
 # Blocks `<name>...</name>` that an agent's program adds; a dot is `_`, `-` or a space.
 _BLOCK = re.compile(
@@ -72,6 +73,14 @@ _STEPS = re.compile(r"\b(?:Thought|Observation|Final Answer)\b")
 def first_message_task(messages: Iterable[Message]) -> str:
     """Name the task by a hash of what its first user message asks; without a user, of the first message."""
     return f"first_message:{digest(' '.join(asked(messages).split()))}"
+
+
+def question_task(question: str) -> str:
+    """Name the task by its question, the same in every format, without case and punctuation."""
+    words = " ".join(re.findall(r"\w+", question.lower()))
+    if not words:
+        return f"question:{digest(question)}"
+    return f"question:{words if len(words) <= MAX_QUESTION else digest(words)}"
 
 
 def asked(messages: Iterable[Message]) -> str:

@@ -1,6 +1,5 @@
 """Messages of any chat dialect -> the one normalized form (`lar.trajectories.schema.Message`)."""
 
-import json
 import re
 from typing import Any
 
@@ -40,7 +39,6 @@ _CALLING = ("function_call", "tool_call", "tool_calls")
 _CONTENT = ("content", "value", "text")
 _BODY = (*_CONTENT, "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal")
 _HALVES = re.compile("[\ud800-\udfff]")  # a byte that is not UTF-8 is read as one of these too
-_LINE_BREAK = re.compile(r"[\r\n]+")
 # What a training library calls a turn that is context only: {key: the value that excludes it}.
 _EXCLUDES = ("weight", "loss_weight", "loss", "train", "trainable")
 
@@ -295,21 +293,3 @@ def is_utf8(text: str) -> bool:
 def repaired(text: str) -> str:
     """`text` with U+FFFD for each byte or half a character that UTF-8 cannot hold."""
     return text if text.isascii() or is_utf8(text) else _HALVES.sub("\ufffd", text)
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of `text` that are not empty, parted by line feeds and carriage returns.
-
-    `str.splitlines` also parts at characters such as U+2028, which may stand within a text of JSON.
-    """
-    return [line for line in _LINE_BREAK.split(text) if line]
-
-
-def from_json_text(value: Any) -> Any:
-    """`value` decoded where it is JSON text of an object or a list, else `value` itself."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from lar.errors import OptionError, TrajectoryError
-from lar.trajectories.dialects.messages import ROLE_NAMES, from_json_text, is_conversation
+from lar.trajectories.dialects.messages import ROLE_NAMES, is_conversation
 from lar.trajectories.dialects.parts import thought_of
-from lar.trajectories.draft import Draft, Keys, identifier, no_content, text_or_none, value_at
+from lar.trajectories.draft import Draft, Keys, no_content
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces import chat, vercel_ui
@@ -20,6 +20,7 @@ from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, identifier, text_or_none, value_at
 
 NAME = "keyed"
 _SHOWN = 12  # names of fields in a message

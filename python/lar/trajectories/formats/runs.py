@@ -1,20 +1,13 @@
-"""What the formats of whole runs share: looking into nested objects, and names of tasks."""
+"""What the formats of whole runs share: the name of the task, and whether it was solved."""
 
 import re
 from typing import Any
 
-from lar.trajectories.draft import identifier, solved, text_or_none
-from lar.trajectories.formats.base import has
+from lar.trajectories.draft import solved
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 # SWE-bench's names of instances: owner__repository-number.
 _INSTANCE = re.compile(r"[\w.-]+__[\w.-]+-\d+")
-
-
-def dig(value: Any, *keys: str) -> Any:
-    """The value at a path of members, or None where one is missing."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
 
 
 def swe_task(name: Any, space: str) -> str | None:

@@ -7,7 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
+from lar.trajectories.dialects.messages import is_conversation, is_message
 from lar.trajectories.formats import (
     HEAD_ENTRIES,
     TEXT_FORMATS,
@@ -30,6 +30,7 @@ from lar.trajectories.layouts import (
     session_databases,
 )
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.raw import from_json_text
 
 _LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, solved, text_or_none
-from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.runs import dig, swe_task
+from lar.trajectories.draft import Draft, solved
+from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.runs import swe_task
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, from_json_text, has, text_or_none
 
 _AGENT = ("agent", "assistant")
 _SOURCES = ("system", "user", *_AGENT)

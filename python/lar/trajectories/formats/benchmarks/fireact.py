@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, question_task, solved
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft, solved
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.benchmarks.react import split_turns
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has
+from lar.trajectories.tasks import question_task
 
 _INSTRUCTION = re.compile(r"### Instruction:\n(.*?)\n\n### Response:", re.DOTALL)
 

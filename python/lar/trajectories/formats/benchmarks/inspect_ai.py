@@ -14,10 +14,10 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
-from lar.trajectories.formats.base import Format, has
-from lar.trajectories.formats.runs import dig
+from lar.trajectories.draft import Draft, solved
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 # Longer texts of a sample stand apart, and are named by their hash (the second is the older name).

@@ -5,10 +5,12 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, question_task
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.benchmarks.react import split_turns
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has
+from lar.trajectories.tasks import question_task
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _EXAMPLES = re.compile(r"^\(END OF EXAMPLES\)\n", re.MULTILINE)

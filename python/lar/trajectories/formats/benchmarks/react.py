@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, question_task, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.tasks import question_task
 
 _AGENT = "ActionPath|Thought|Think|Action Input|Action|Act|Final Answer"
 _LABEL = re.compile(rf"(?:({_AGENT})|Observation|Obs)(?: ?(\d+))? ?:")

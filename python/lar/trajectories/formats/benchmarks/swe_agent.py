@@ -9,9 +9,10 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
 from lar.trajectories.dialects.responses import has_calls, turns_of_items
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _EXIT = "Exit due to "

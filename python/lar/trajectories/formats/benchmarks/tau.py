@@ -6,9 +6,10 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft, solved
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 from lar.trajectories.schema import Message
 
 _POLICY = re.compile(r"^#\s*(\w+)\s+agent\s+policy", re.IGNORECASE | re.MULTILINE)

@@ -7,9 +7,11 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, question_task
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has
+from lar.trajectories.tasks import question_task
 
 _WINS = {"give_answer": True, "give_up": False}
 

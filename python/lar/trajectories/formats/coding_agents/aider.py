@@ -12,8 +12,9 @@ from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has
 from lar.trajectories.tasks import first_message_task
 
 _START = re.compile(r"# aider chat started at (.+?)\s*$")

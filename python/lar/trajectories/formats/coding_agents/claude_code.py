@@ -11,10 +11,11 @@ from itertools import takewhile
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")

@@ -14,9 +14,11 @@ from typing import Any, NoReturn
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
-from lar.trajectories.draft import Draft, question_task, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.tasks import question_task
 
 _DETAILS = "<environment_details>"
 _NO_ANSWER = "Failure: I did not provide a response."

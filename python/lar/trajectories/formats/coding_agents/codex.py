@@ -12,8 +12,8 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.codex_events import (
     USER_COMMAND,
     Events,
@@ -22,6 +22,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
 )
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _WRAPPED = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from lar.trajectories.dialects.responses import is_item
-from lar.trajectories.formats.base import has
+from lar.trajectories.raw import has
 
 Item = dict[str, Any]
 

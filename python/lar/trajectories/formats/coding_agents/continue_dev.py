@@ -7,9 +7,10 @@ belongs to the turn after it. A tool's result is a message, or the output of the
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 
 _Raw = dict[str, Any]
 

@@ -7,10 +7,11 @@ of its events (`agentId`); in older sessions it is the call within the data (`pa
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _Raw = dict[str, Any]

@@ -12,12 +12,13 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 
 _AGENT = ("gemini", "model", "assistant")
 _NOTICES = ("info", "error", "warning")

@@ -9,9 +9,10 @@ from itertools import groupby
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 
 _OWN = ("toolRequest", "toolResponse")
 # What Goose itself says as the agent: after a compaction, at an error of the service, at a limit of turns.

@@ -6,9 +6,10 @@ A `reasoning` entry belongs to the turn after it.
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.formats.base import has
+from lar.trajectories.raw import has
 
 _Raw = dict[str, Any]
 

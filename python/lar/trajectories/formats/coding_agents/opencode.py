@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import sessions
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 
 _Raw = dict[str, Any]
 

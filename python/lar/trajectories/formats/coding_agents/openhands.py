@@ -11,11 +11,12 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
-from lar.trajectories.formats.runs import dig, success_of, task_of
+from lar.trajectories.formats.runs import success_of, task_of
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _SOURCES = ("agent", "user", "environment")

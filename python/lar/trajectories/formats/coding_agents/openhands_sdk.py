@@ -9,9 +9,9 @@ from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import has
-from lar.trajectories.formats.runs import dig, success_of, task_of
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.runs import success_of, task_of
+from lar.trajectories.raw import dig, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _KINDS = frozenset(

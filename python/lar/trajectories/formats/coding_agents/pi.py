@@ -8,10 +8,11 @@ branch with a turn of its own is a trajectory; turns that it shares with an earl
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _HEADERS = ("session", "session_start")

@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 
 _SESSIONS = ("session_id", "sessionId")
 _CALL_IDS = ("tool_id", "toolCallId", "id")

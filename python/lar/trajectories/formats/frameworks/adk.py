@@ -10,11 +10,11 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, identifier
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.gemini import raw_parts
-from lar.trajectories.formats.runs import dig
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, identifier
 
 _CASES = ("eval_cases", "eval_case_results")
 _GRADES = {1: True, 2: False, "PASSED": True, "FAILED": False}

@@ -10,11 +10,11 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
-from lar.trajectories.formats.runs import dig
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, identifier, text_or_none
 
 _SAID = ("TextMessage", "MultiModalMessage", "StopMessage", "CodeGenerationEvent", "UserMessage")
 _OF_PROGRAM = ("ToolCallSummaryMessage", "HandoffMessage")

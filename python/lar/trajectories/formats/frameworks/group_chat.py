@@ -9,10 +9,11 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import ROLE_NAMES, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA
 
 _LISTS = ("history", "chat_history", "messages", "conversation", "conversations", "trajectory", "groupchat")

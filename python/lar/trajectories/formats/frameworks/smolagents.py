@@ -10,10 +10,10 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import thought_of
-from lar.trajectories.draft import Draft, identifier, solved, text_or_none
+from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.runs import dig
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig, identifier, text_or_none
 
 _LISTS = ("steps", "memory", "agent_memory", "intermediate_steps", "messages", "trajectory")
 _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")

@@ -6,12 +6,13 @@ from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 
 # Parts of messages that only Anthropic has.
 _PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use")

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.draft import Draft, identifier
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces import anthropic, chat, responses
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier
 
 _READERS = (responses.FORMAT, anthropic.FORMAT, chat.FORMAT)
 _ENDS = ("succeeded", "errored", "canceled", "expired")  # of a request to Anthropic

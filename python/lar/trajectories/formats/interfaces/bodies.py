@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, is_message
+from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.dialects.responses import is_item
 from lar.trajectories.formats.interfaces.streams import is_event
+from lar.trajectories.raw import from_json_text
 
 INNER = ("body", "message", "output", "response", "result", "data")
 """Members of a response that may hold its message."""

@@ -12,21 +12,16 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.masked import is_told, without_masks
-from lar.trajectories.dialects.messages import (
-    from_json_text,
-    is_conversation,
-    is_message,
-    normalize_messages,
-    plain_messages,
-)
+from lar.trajectories.dialects.messages import is_conversation, is_message, normalize_messages, plain_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, no_content, solved, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft, no_content, solved
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 
 MESSAGE_KEYS = (

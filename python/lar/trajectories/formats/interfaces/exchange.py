@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import identifier
-from lar.trajectories.formats.base import has
 from lar.trajectories.formats.interfaces.bodies import reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
+from lar.trajectories.raw import from_json_text, has, identifier
 
 _REQUESTS = (
     "request",

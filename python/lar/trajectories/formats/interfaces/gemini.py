@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, solved, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft, solved
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, text_or_none
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 

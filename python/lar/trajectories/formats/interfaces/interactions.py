@@ -6,9 +6,9 @@ A request with `previous_interaction_id` has only what is new: `histories` puts 
 from typing import Any
 
 from lar.trajectories.dialects.interactions import has_steps, is_input, turns_of_steps
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import (
@@ -20,6 +20,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, identifier, text_or_none
 
 _MODELS = ("model", "agent")
 

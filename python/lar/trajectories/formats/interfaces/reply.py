@@ -3,9 +3,10 @@
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_object
-from lar.trajectories.dialects.messages import from_json_text, is_conversation, is_message
+from lar.trajectories.dialects.messages import is_conversation, is_message
 from lar.trajectories.formats.interfaces.bodies import INNER, reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
+from lar.trajectories.raw import from_json_text
 
 REPLIES = ("response", "output", "outputs", "completion", "completions", "reply", "generation", "answer")
 _TEXTS = (

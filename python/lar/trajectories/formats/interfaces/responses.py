@@ -6,12 +6,12 @@ A request with `previous_response_id` has only what is new: `histories` puts wha
 from itertools import pairwise
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, is_conversation, normalize_messages
+from lar.trajectories.dialects.messages import is_conversation, normalize_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.responses import has_calls, is_item, is_items, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import (
     Exchange,
@@ -24,6 +24,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import Message
 
 # Members of a record that is one list of items.

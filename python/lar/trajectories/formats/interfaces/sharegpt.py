@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces import chat
+from lar.trajectories.raw import from_json_text
 
 KEYS = ("conversations", "conversation", "messages")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.formats.interfaces.partial_args import join_calls
+from lar.trajectories.raw import from_json_text
 
 Event = dict[str, Any]
 

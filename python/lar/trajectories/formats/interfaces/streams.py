@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text, lines_of
 from lar.trajectories.formats.interfaces import stream_cohere, stream_events, stream_items, stream_steps
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
 from lar.trajectories.formats.sessions import MALFORMED
+from lar.trajectories.raw import from_json_text, lines_of
 
 # The first line of server-sent text; some servers begin with a comment. Its data must be an object.
 _SENT = re.compile(r"\s*(data|event|id|retry)?:")

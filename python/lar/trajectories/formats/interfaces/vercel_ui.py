@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.conversations import conversations_of
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 
 _ROLES = ("system", "user", "assistant")
 _STEP = "step-start"

@@ -5,10 +5,11 @@ The spans of responses hold an id alone. The task is the trace.
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
+from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import identifier, text_or_none
 
 
 def _is_span(value: Any) -> bool:

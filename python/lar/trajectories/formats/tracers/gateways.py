@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft, no_content
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import previous_id, reply_id
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 
 _CHAT = re.compile(r"completion|responses|messages|generate_content|pass_?through")
 _OMITTED = "helicone_message"  # the one member of a body that Helicone did not keep, or whose place it names

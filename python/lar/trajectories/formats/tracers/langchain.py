@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, identifier, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.langchain import kind_of
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import identifier, text_or_none
 
 _HOLDERS = (
     *("values", "channel_values", "state", "checkpoint", "output", "outputs", "input", "inputs", "kwargs"),

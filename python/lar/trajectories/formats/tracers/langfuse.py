@@ -9,16 +9,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, identifier, no_content, text_or_none
+from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls import conventions
 from lar.trajectories.formats.tracers.calls.call import make_draft, read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _TYPES = (

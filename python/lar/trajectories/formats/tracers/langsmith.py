@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, no_content, text_or_none
+from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import from_json_text, has, text_or_none
 
 _MODELS = ("llm", "chat_model")
 _HOLDERS = ("traces", "runs", "post")

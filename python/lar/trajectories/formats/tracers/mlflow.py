@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls import spans
 from lar.trajectories.formats.tracers.calls.scores import solved_by
-from lar.trajectories.formats.tracers.calls.spans import Span, first_of
+from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.otel import read_spans
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import first_of, from_json_text
 
 
 def _is_trace(value: Any) -> bool:

@@ -10,13 +10,14 @@ from typing import Any
 
 from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.attempts import Attempts
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls import conventions, spans
 from lar.trajectories.formats.tracers.calls.call import read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has
 
 _DOCUMENTS = ("resourceSpans", "resource_spans", "batches")
 

@@ -12,8 +12,9 @@ from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers import otel
 from lar.trajectories.formats.tracers.calls.conventions import read_call
-from lar.trajectories.formats.tracers.calls.spans import Span, first_of, id_of, plain, plain_attributes
+from lar.trajectories.formats.tracers.calls.spans import Span, id_of, plain, plain_attributes
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import first_of
 
 _CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 

@@ -4,10 +4,11 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.draft import Draft, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.parts import canonical
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, text_or_none
 
 _ROLES = {"system-prompt": "system", "user-prompt": "user"}
 _RESULTS = ("tool-return", "builtin-tool-return")

@@ -5,10 +5,11 @@ Weave traces functions of all kinds, so the output decides. The task is the trac
 
 from typing import Any
 
-from lar.trajectories.draft import Draft, identifier, text_or_none
-from lar.trajectories.formats.base import Format, has
+from lar.trajectories.draft import Draft
+from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import has, identifier, text_or_none
 
 
 def _is_call(value: Any) -> bool:

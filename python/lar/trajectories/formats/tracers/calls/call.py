@@ -3,10 +3,11 @@
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_told, without_masks
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.tracers.calls.sides import listed, read_input, read_output
+from lar.trajectories.raw import from_json_text
 from lar.trajectories.schema import Message, Tool
 
 

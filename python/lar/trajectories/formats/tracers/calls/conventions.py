@@ -7,13 +7,13 @@ the Vercel AI SDK, MLflow, Langfuse, LangSmith, Genkit, Google's ADK and Pydanti
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import from_json_text
-from lar.trajectories.draft import Draft, text_or_none
+from lar.trajectories.draft import Draft
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.events import conversation_of, input_events, output_events
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.sides import listed, system_messages
 from lar.trajectories.formats.tracers.calls.spans import Span
+from lar.trajectories.raw import from_json_text, text_or_none
 
 # Attributes that name the kind of a span, and their values where it is a call of a model.
 KINDS = {

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
 from lar.trajectories.formats.tracers.calls.spans import Span
+from lar.trajectories.raw import from_json_text
 
 _ROLES = ("system", "user", "assistant", "tool")
 _Event = tuple[str, dict[str, Any]]

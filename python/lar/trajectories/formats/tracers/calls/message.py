@@ -6,7 +6,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.interactions import has_steps, turns_of_steps
-from lar.trajectories.dialects.messages import ROLE_NAMES, from_json_text
+from lar.trajectories.dialects.messages import ROLE_NAMES
 from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.formats.tracers.calls import langchain
 from lar.trajectories.formats.tracers.calls.parts import (
@@ -16,6 +16,7 @@ from lar.trajectories.formats.tracers.calls.parts import (
     is_part,
     is_tool_definition,
 )
+from lar.trajectories.raw import from_json_text
 
 # What only a response has beside its text, and what else may stand there without being wanted text.
 RESPONSE = frozenset(

@@ -13,7 +13,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.interactions import has_steps, turns_of_steps
-from lar.trajectories.dialects.messages import from_json_text, normalize_messages
+from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.responses import turns_of_items
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.formats.tracers.calls.message import (
@@ -26,6 +26,7 @@ from lar.trajectories.formats.tracers.calls.message import (
     read_message,
 )
 from lar.trajectories.formats.tracers.calls.parts import canonical
+from lar.trajectories.raw import from_json_text
 
 MESSAGES = ("messages", "contents", "input", "prompt", "prompts", "chat_history", "history")
 SYSTEM = ("system", "system_instruction", "systemInstruction", "system_prompt", "instructions")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from lar.trajectories.dialects.messages import from_json_text
+from lar.trajectories.raw import first_of, from_json_text
 
 _TRACE_IDS = ("traceId", "trace_id", "traceID", "context.trace_id")
 _SPAN_IDS = ("spanId", "span_id", "spanID", "context.span_id")
@@ -170,11 +170,6 @@ def _event(event: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def id_of(value: Any) -> str | None:
     """Return the id of a trace or a span, without the prefix that the console exporter writes."""
     return str(value).removeprefix("0x") if value is not None and value != "" else None
-
-
-def first_of(value: dict[str, Any], *keys: str) -> Any:
-    """Return the first of the members `keys` that is not None."""
-    return next((value[key] for key in keys if value.get(key) is not None), None)
 
 
 def by_trace(spans: Iterable[Span]) -> list[list[Span]]:
