@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.raw import dig
 from lar.trajectories.schema import ToolCall
 
 _NAMES = ("name", "tool_name", "toolName", "function_name")
@@ -34,7 +35,7 @@ def tool_call(call: Any) -> ToolCall:
             "type": "function",
             "function": {"name": plain["name"], "arguments": plain["arguments"]},
         }
-    inner = call.get("function") if isinstance(call, dict) else None
+    inner = dig(call, "function")
     function = inner if isinstance(inner, dict) else call
     name = _first_text(function, _NAMES) or (inner if isinstance(inner, str) else None)
     if not name:
@@ -61,8 +62,7 @@ def is_of_program(call: Any) -> bool:
     The model neither writes such a call nor reads its result: the program does (programmatic tool calling of
     Anthropic and of OpenAI's Responses).
     """
-    caller = call.get("caller") if isinstance(call, dict) else None
-    return isinstance(caller, dict) and caller.get("type") not in (None, "direct")
+    return dig(call, "caller", "type") not in (None, "direct")
 
 
 def _first_text(value: Any, keys: tuple[str, ...]) -> str | None:

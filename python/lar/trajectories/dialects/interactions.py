@@ -10,6 +10,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
+from lar.trajectories.raw import dig
 from lar.trajectories.schema import Role
 
 _CONTENTS = ("text", "image", "audio", "video", "document")
@@ -32,7 +33,7 @@ def is_input(values: Any) -> bool:
 
 
 def _is_step(value: Any) -> bool:
-    kind = value.get("type") if isinstance(value, dict) else None
+    kind = dig(value, "type")
     if kind == "function_call":  # OpenAI's have JSON text and a `call_id`
         return isinstance(value.get("arguments"), dict) and "call_id" not in value
     if kind == "thought":

@@ -7,6 +7,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import calls_in_text, calls_of, is_plain_call, to_json, tool_call
 from lar.trajectories.dialects.parts import are_parts, read_parts, thought_of
 from lar.trajectories.dialects.programs import without_program_calls
+from lar.trajectories.raw import dig
 from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -180,8 +181,7 @@ def _text(content: Any, value: dict[str, Any]) -> str:
         return content
     if content:
         return to_json(content)
-    audio = value.get("audio")
-    spoken = audio.get("transcript") if isinstance(audio, dict) else None
+    spoken = dig(value, "audio", "transcript")
     return next((text for text in (value.get("refusal"), spoken) if isinstance(text, str)), "")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.dialects.calls import is_of_program
+from lar.trajectories.raw import dig
 
 
 def without_program_calls(messages: list[Any]) -> list[Any]:
@@ -20,7 +21,7 @@ def without_program_calls(messages: list[Any]) -> list[Any]:
 
 
 def _parts(message: Any) -> Iterator[dict[str, Any]]:
-    content = message.get("content") if isinstance(message, dict) else None
+    content = dig(message, "content")
     if isinstance(content, list):
         yield from (part for part in content if isinstance(part, dict))
 

@@ -20,7 +20,7 @@ from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, identifier, text_or_none, value_at
+from lar.trajectories.raw import dig, from_json_text, identifier, text_or_none, value_at
 
 NAME = "keyed"
 _SHOWN = 12  # names of fields in a message
@@ -136,7 +136,7 @@ def _messages(given: list[Any]) -> list[Any]:
     if is_conversation(given) and "from" in given[0]:
         given = [{"role": one.get("from"), "content": one.get("value")} | one for one in given]
     for number, message in enumerate(given, start=1):
-        role = message.get("role") if isinstance(message, dict) else None
+        role = dig(message, "role")
         if isinstance(role, str) and role.lower() not in ROLE_NAMES and role != "thinking":
             raise TrajectoryError(f"message {number}: unknown role {role!r}")
     return given

@@ -11,6 +11,8 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
+from lar.trajectories.raw import dig
+
 _FOLDERS = ("message", "part", "session")
 _NEW = 3 * 10**9  # nanoseconds; some file systems have times of two seconds
 
@@ -64,7 +66,7 @@ def _value(file: Path) -> Any:
 
 def _message(storage: Path, session: str, file: Path, loose: dict[str, list[Path]]) -> dict[str, Any]:
     info = _value(file)
-    own = info.get("parts") if isinstance(info, dict) else None
+    own = dig(info, "parts")
     name = str(info.get("id", file.stem) if isinstance(info, dict) else file.stem)
     folders = (storage / "part" / name, storage / "part" / session / name)
     files = [part for folder in folders for part in sorted(folder.glob("*.json"))]
@@ -93,7 +95,5 @@ def _named(parts: Path, _: tuple[int, int]) -> dict[str, list[Path]]:
 
 
 def _time(message: dict[str, Any]) -> tuple[float, str]:
-    info = message["info"] if isinstance(message["info"], dict) else {}
-    time = info.get("time")
-    created = time.get("created") if isinstance(time, dict) else None
-    return created if isinstance(created, int | float) else 0, str(info.get("id"))
+    created = dig(message, "info", "time", "created")
+    return created if isinstance(created, int | float) else 0, str(dig(message, "info", "id"))

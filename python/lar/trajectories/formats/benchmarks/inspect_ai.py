@@ -95,7 +95,7 @@ class _Sample:
 
 def _answer(output: Any) -> _Raw | None:
     """The message of a model's output; None where it wrote nothing."""
-    choices = output.get("choices") if isinstance(output, dict) else None
+    choices = dig(output, "choices")
     message = choices[0].get("message") if choices else None
     if not isinstance(message, dict) or not (message.get("content") or message.get("tool_calls")):
         return None

@@ -12,7 +12,7 @@ from lar.trajectories.dialects.responses import has_calls, turns_of_items
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _EXIT = "Exit due to "
@@ -34,12 +34,12 @@ def _read_swe_agent(record: Record) -> list[Draft]:
     config = value.get("replay_config") or {}
     config = json.loads(config) if isinstance(config, str) else config
     name = _instance(value, config)
-    said = _without_exit(list(map(_demonstrated, raw)), _dig(value, "info", "exit_status"))
+    said = _without_exit(list(map(_demonstrated, raw)), dig(value, "info", "exit_status"))
     return [
         Draft(
             normalize_messages(said),
             task=f"swe/{name}" if name else _task_without_demonstrations(raw),
-            model=text_or_none(_dig(config, "agent", "model", "name")),
+            model=text_or_none(dig(config, "agent", "model", "name")),
         )
     ]
 
@@ -76,7 +76,7 @@ def _from_steps(steps: Any) -> list[dict[str, Any]]:
 
 
 def _instance(value: dict[str, Any], config: Any) -> str | None:
-    statement = _dig(config, "problem_statement", "id")
+    statement = dig(config, "problem_statement", "id")
     return identifier(value.get("instance_id")) or identifier(statement)
 
 
@@ -85,19 +85,12 @@ def _task_without_demonstrations(raw: list[Any]) -> str:
     return first_message_task(normalize_messages([message for message in raw if not message.get("is_demo")]))
 
 
-def _dig(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
 def _is_mini_swe_agent(value: Any) -> bool:
     if not has(value, "messages") or not is_conversation(value["messages"]):
         return False
     layout = value.get("trajectory_format")
-    return (isinstance(layout, str) and "mini-swe" in layout) or _dig(
-        value, "info", "mini_version"
-    ) is not None
+    is_named = isinstance(layout, str) and "mini-swe" in layout
+    return is_named or dig(value, "info", "mini_version") is not None
 
 
 def _mini_messages(messages: list[Any]) -> list[Any]:
@@ -112,7 +105,7 @@ def _read_mini_swe_agent(record: Record) -> list[Draft]:
         Draft(
             normalize_messages(_mini_messages(value["messages"])),
             task=f"swe/{name}" if name else None,
-            model=text_or_none(_dig(value, "info", "config", "model", "model_name")),
+            model=text_or_none(dig(value, "info", "config", "model", "model_name")),
         )
     ]
 

@@ -9,7 +9,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.schema import Message
 
 _POLICY = re.compile(r"^#\s*(\w+)\s+agent\s+policy", re.IGNORECASE | re.MULTILINE)
@@ -36,7 +36,7 @@ def _read_tau2(record: Record) -> list[Draft]:
     A turn of the agent that no model wrote (tau2's greeting) is context: others have their usage beside them.
     """
     value, info = record.value, record.context.get("info")
-    environment = _part(info, "environment_info")
+    environment = dig(info, "environment_info")
     if "task_id" not in value:
         raise TrajectoryError("a simulation without task_id")
     # The persona is the simulated user's: the same task in another tone.
@@ -45,10 +45,10 @@ def _read_tau2(record: Record) -> list[Draft]:
         Draft(
             normalize_messages(_without_loss(_of_the_agent(value["messages"]))),
             id=identifier(value.get("id")),
-            task=f"tau2/{environment.get('domain_name', 'unknown')}/{task}",
-            success=solved(_part(value, "reward_info").get("reward")),
-            model=text_or_none(_part(info, "agent_info").get("llm")),
-            tools=parse_tools(environment.get("tool_defs")),
+            task=f"tau2/{dig(environment, 'domain_name') or 'unknown'}/{task}",
+            success=solved(dig(value, "reward_info", "reward")),
+            model=text_or_none(dig(info, "agent_info", "llm")),
+            tools=parse_tools(dig(environment, "tool_defs")),
         )
     ]
 
@@ -91,11 +91,6 @@ def _is_recorded(message: Any) -> bool:
     if not has(message, "role") or message["role"] != "assistant":
         return False
     return message.get("usage") is not None or message.get("raw_data") is not None
-
-
-def _part(value: Any, key: str) -> dict[str, Any]:
-    part = value.get(key) if isinstance(value, dict) else None
-    return part if isinstance(part, dict) else {}
 
 
 TAU_BENCH = Format(

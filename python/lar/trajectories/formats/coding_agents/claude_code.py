@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import dig, has, text_or_none
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")
@@ -168,15 +168,14 @@ def _draft(path: list[_Node]) -> Draft:
     for node in path:
         node.is_read = True
     session, agent = path[0].chain[:2]
-    forked = path[0].entry.get("forkedFrom")
-    origin = forked.get("sessionId") if isinstance(forked, dict) else None
+    origin = text_or_none(dig(path[0].entry, "forkedFrom", "sessionId"))
     models = (node.entry["message"].get("model") for node in path if node.is_agent)
     return Draft(
         messages,
         id=f"{session}/{agent}" if session and agent else text_or_none(session),
-        task=text_or_none(origin) or text_or_none(session),
+        task=origin or text_or_none(session),
         is_session=True,
-        is_fork=text_or_none(origin) is not None,
+        is_fork=origin is not None,
         model=next(filter(None, map(text_or_none, models)), None),
         problems=problems,
     )

@@ -17,7 +17,7 @@ from lar.trajectories.dialects.messages import is_conversation, normalize_messag
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import dig, has, text_or_none
 from lar.trajectories.tasks import question_task
 
 _DETAILS = "<environment_details>"
@@ -27,7 +27,7 @@ _ASKED = re.compile(r"<(task|user_message)>\s*(.*?)\s*</\1>", re.DOTALL)
 
 
 def _texts(message: Any) -> list[str]:
-    content = message.get("content") if isinstance(message, dict) else None
+    content = dig(message, "content")
     parts = content if isinstance(content, list) else [content]
     texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
     return [text for text in texts if isinstance(text, str)]
@@ -106,8 +106,7 @@ def _with_files(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model(message: dict[str, Any]) -> str | None:
-    info = message.get("modelInfo")
-    return text_or_none(info.get("modelId") or info.get("id")) if isinstance(info, dict) else None
+    return text_or_none(dig(message, "modelInfo", "modelId") or dig(message, "modelInfo", "id"))
 
 
 def _refuse(_: Record) -> NoReturn:

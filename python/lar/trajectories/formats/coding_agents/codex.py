@@ -22,7 +22,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
 )
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _WRAPPED = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
@@ -152,7 +152,7 @@ def _unwrapped(entry: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 def _event(entry: dict[str, Any]) -> dict[str, Any] | None:
     """The event in an entry of `codex exec --json` before thread.started, or of the screen's own log."""
     inner = entry.get("payload") if entry.get("kind") == "codex_event" else entry
-    event = inner.get("msg") if isinstance(inner, dict) else None
+    event = dig(inner, "msg")
     return event if isinstance(event, dict) else None
 
 
@@ -197,10 +197,7 @@ def _compacted(payload: dict[str, Any]) -> list[Item]:
 
 def _origin(meta: dict[str, Any]) -> str | None:
     """The session that a subagent or a fork belongs to."""
-    source = meta.get("source")
-    spawned = source.get("subagent") if isinstance(source, dict) else None
-    spawn = spawned.get("thread_spawn") if isinstance(spawned, dict) else None
-    parent = spawn.get("parent_thread_id") if isinstance(spawn, dict) else None
+    parent = dig(meta, "source", "subagent", "thread_spawn", "parent_thread_id")
     return next(
         filter(None, map(text_or_none, (parent, meta.get("parent_thread_id"), meta.get("forked_from_id")))),
         None,

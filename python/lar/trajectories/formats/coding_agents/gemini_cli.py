@@ -18,7 +18,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import dig, has, text_or_none
 
 _AGENT = ("gemini", "model", "assistant")
 _NOTICES = ("info", "error", "warning")
@@ -166,8 +166,7 @@ def _is_qwen_turn(entry: _Raw) -> bool:
 
 
 def _parts_of(entry: _Raw) -> Any:
-    message = entry.get("message")
-    return message.get("parts") if isinstance(message, dict) else None
+    return dig(entry, "message", "parts")
 
 
 SESSION = Format(

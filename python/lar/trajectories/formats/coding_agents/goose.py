@@ -12,7 +12,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 _OWN = ("toolRequest", "toolResponse")
 # What Goose itself says as the agent: after a compaction, at an error of the service, at a limit of turns.
@@ -50,7 +50,7 @@ def _conversation(value: Any) -> list[Any] | None:
 
 
 def _part(part: Any) -> list[Any]:
-    kind = part.get("type") if isinstance(part, dict) else None
+    kind = dig(part, "type")
     if kind == "toolRequest":
         call = part.get("toolCall") or {}
         call = call.get("value") or call.get("Ok") or part
@@ -71,7 +71,7 @@ def _answer(part: _Raw) -> Any:
 
 def _is_note(parts: list[Any]) -> bool:
     """Whether a message is a note of Goose, which no model wrote."""
-    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    texts = [dig(part, "text") for part in parts]
     return isinstance(texts[0], str) and _NOTES.match(texts[0]) is not None and all(texts)
 
 

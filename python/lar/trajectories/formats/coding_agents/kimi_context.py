@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lar.trajectories.raw import has
+from lar.trajectories.raw import dig, has
 
 _Raw = dict[str, Any]
 
@@ -153,8 +153,7 @@ def _parts(content: Any) -> Any:
 
 
 def _origin(message: _Raw) -> Any:
-    origin = message.get("origin")
-    return origin.get("kind") if isinstance(origin, dict) else None
+    return dig(message, "origin", "kind")
 
 
 def _is_prompt(message: _Raw) -> bool:

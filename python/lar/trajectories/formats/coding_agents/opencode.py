@@ -15,7 +15,7 @@ from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import sessions
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 _Raw = dict[str, Any]
 
@@ -113,9 +113,7 @@ def _draft(name: str | None, messages: list[tuple[_Raw, list[_Raw]]]) -> Draft:
 
 
 def _model(info: _Raw) -> str | None:
-    chosen = info.get("model")
-    chosen = chosen if isinstance(chosen, dict) else {}
-    return text_or_none(info.get("modelID") or chosen.get("modelID") or chosen.get("id"))
+    return text_or_none(info.get("modelID") or dig(info, "model", "modelID") or dig(info, "model", "id"))
 
 
 def _info_of(message: _Raw) -> _Raw:

@@ -175,7 +175,7 @@ def _content(args: dict[str, Any]) -> Any:
 
 def _message_of(response: Any) -> dict[str, Any] | None:
     """The message of a model's response in OpenAI's form, without its empty fields."""
-    choices = response.get("choices") if isinstance(response, dict) else None
+    choices = dig(response, "choices")
     message = choices[0].get("message") if isinstance(choices, list) and choices else None
     if not isinstance(message, dict):
         return None

@@ -37,7 +37,7 @@ _KINDS = frozenset(
 
 def is_event(value: Any) -> bool:
     """Whether `value` is an event of the agent SDK."""
-    kind = value.get("kind") if isinstance(value, dict) else None
+    kind = dig(value, "kind")
     return isinstance(kind, str) and kind in _KINDS and ("source" in value or "id" in value)
 
 

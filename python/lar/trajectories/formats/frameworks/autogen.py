@@ -40,7 +40,7 @@ _Raw = dict[str, Any]
 
 
 def _is_message(value: Any) -> bool:
-    kind = value.get("type") if isinstance(value, dict) else None
+    kind = dig(value, "type")
     known = isinstance(kind, str) and (kind in _KNOWN or kind.startswith("StructuredMessage"))
     return known and "role" not in value and ("content" in value or "result" in value)
 
@@ -59,7 +59,7 @@ def _is_listed(value: Any) -> bool:
 
 def _contexts(value: Any) -> Iterator[list[_Raw]]:
     """What each agent of a saved team saw; the team's own thread where no agent kept it."""
-    states = value.get("agent_states") if isinstance(value, dict) else None
+    states = dig(value, "agent_states")
     if not isinstance(states, dict):
         return
     inner = [_state(state) for state in states.values() if isinstance(state, dict)]
@@ -88,8 +88,7 @@ def _read(record: Record) -> list[Draft]:
     if not talks:
         raise TrajectoryError("no messages with type, source and content")
     outer = value if isinstance(value, dict) else {}
-    keys = ("task_id", "question_id", "id")
-    name = next((found for key in keys[:2] if (found := identifier(outer.get(key)))), None)
+    name = identifier(outer.get("task_id")) or identifier(outer.get("question_id"))
     return [
         Draft(
             normalize_messages(_messages(talk)),
@@ -105,7 +104,7 @@ def _messages(talk: list[_Raw]) -> list[_Raw]:
     raw: list[_Raw] = []
     thought: _Raw | None = None
     for message in talk:
-        kind = message.get("type") if isinstance(message, dict) else None
+        kind = dig(message, "type")
         if kind in _THOUGHTS:
             thought = message
             continue

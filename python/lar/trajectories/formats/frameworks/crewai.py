@@ -11,7 +11,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import dig, has, text_or_none
 
 _Raw = dict[str, Any]
 
@@ -25,7 +25,7 @@ def _outputs(value: Any) -> list[_Raw]:
     """The outputs of tasks that a record holds."""
     if _is_output(value):
         return [value]
-    listed = value.get("tasks_output") if isinstance(value, dict) else None
+    listed = dig(value, "tasks_output")
     return [output for output in listed if _is_output(output)] if isinstance(listed, list) else []
 
 

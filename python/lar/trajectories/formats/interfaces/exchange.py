@@ -13,7 +13,7 @@ from typing import Any
 
 from lar.trajectories.formats.interfaces.bodies import reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
-from lar.trajectories.raw import from_json_text, has, identifier
+from lar.trajectories.raw import dig, from_json_text, has, identifier
 
 _REQUESTS = (
     "request",
@@ -125,14 +125,14 @@ def _begins(value: Any) -> bool:
 def http_entries(value: Any) -> list[Any] | None:
     """The entries of a HAR file or of the log in it, requests of HTTP of any kind; None for other values."""
     log = value.get("log", value) if isinstance(value, dict) else None
-    entries = log.get("entries") if isinstance(log, dict) else None
+    entries = dig(log, "entries")
     return entries if isinstance(entries, list) and any(map(_is_http, entries)) else None
 
 
 def _is_http(entry: Any) -> bool:
-    request = entry.get("request") if isinstance(entry, dict) else None
+    request, response = dig(entry, "request"), dig(entry, "response")
     is_asked = isinstance(request, dict) and any(key in request for key in ("method", "url", "postData"))
-    return is_asked and isinstance(entry.get("response"), dict)
+    return is_asked and isinstance(response, dict)
 
 
 def exchange_of(value: Any) -> Exchange | None:

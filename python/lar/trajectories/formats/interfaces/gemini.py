@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, has, text_or_none
+from lar.trajectories.raw import dig, from_json_text, has, text_or_none
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 
@@ -191,7 +191,7 @@ def _response(value: dict[str, Any]) -> dict[str, Any]:
 
 def _candidate(response: Any) -> Any:
     response = response.get("response", response) if isinstance(response, dict) else None
-    candidates = response.get("candidates") if isinstance(response, dict) else None
+    candidates = dig(response, "candidates")
     first = candidates[0] if isinstance(candidates, list) and candidates else None
     return first if has(first, "content") or has(first, "finishReason") else None
 

@@ -13,6 +13,7 @@ from lar.trajectories.formats.interfaces import anthropic, chat, gemini, interac
 from lar.trajectories.formats.interfaces.exchange import exchange_of, http_entries
 from lar.trajectories.formats.sessions import MALFORMED, reason_of
 from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.raw import dig
 
 _INTERFACES = (gemini.GEMINI, interactions.FORMAT, responses.FORMAT, anthropic.FORMAT, chat.FORMAT)
 _Call = dict[str, Any]
@@ -67,7 +68,7 @@ def _read_calls(calls: list[_Call], format_: Format, record: Record) -> tuple[li
 
 def _named(entry: Any) -> str:
     """The method and the address, quoted; the query of an address may hold a key."""
-    request = entry.get("request") if isinstance(entry, dict) else None
+    request = dig(entry, "request")
     if not isinstance(request, dict):
         return "no request"
     return f"'{request.get('method')} {str(request.get('url')).partition('?')[0]}'"

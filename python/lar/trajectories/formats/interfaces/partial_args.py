@@ -9,6 +9,8 @@ from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
+from lar.trajectories.raw import dig
+
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\['([^']*)'\]|\["([^"]*)"\]""")
 _VALUES = ("stringValue", "numberValue", "boolValue", "nullValue")
 
@@ -24,7 +26,7 @@ def join_calls(parts: list[Any], is_whole: bool) -> list[Any]:
     joined: list[Any] = []
     is_open = False
     for part in parts:
-        call = part.get("functionCall") if isinstance(part, dict) else None
+        call = dig(part, "functionCall")
         if not isinstance(call, dict):
             joined.append(part)
             continue
@@ -40,7 +42,7 @@ def join_calls(parts: list[Any], is_whole: bool) -> list[Any]:
 
 
 def _is_call(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("functionCall"), dict)
+    return isinstance(dig(part, "functionCall"), dict)
 
 
 def _without_last_call(parts: list[Any]) -> list[Any]:

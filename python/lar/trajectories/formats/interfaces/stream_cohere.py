@@ -3,6 +3,7 @@
 from typing import Any
 
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_complete
+from lar.trajectories.raw import dig
 
 _TEXTS = ("text", "thinking", "tool_plan", "arguments")
 
@@ -38,8 +39,7 @@ def _response(events: list[Event], is_whole: bool) -> dict[str, Any]:
 
 def _new(event: Event) -> dict[str, Any]:
     """What an event adds to the message; empty where it adds nothing."""
-    delta = event.get("delta")
-    message = delta.get("message") if isinstance(delta, dict) else None
+    message = dig(event, "delta", "message")
     return message if isinstance(message, dict) else {}
 
 

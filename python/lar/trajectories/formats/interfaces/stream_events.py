@@ -7,7 +7,7 @@ from typing import Any
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.formats.interfaces.partial_args import join_calls
-from lar.trajectories.raw import from_json_text
+from lar.trajectories.raw import dig, from_json_text
 
 Event = dict[str, Any]
 
@@ -233,8 +233,7 @@ def is_typed(*prefixes: str) -> Callable[[Event], bool]:
 
 
 def _ends_message(event: Event) -> bool:
-    delta = event.get("delta")
-    return event.get("type") == "message_stop" or (isinstance(delta, dict) and bool(delta.get("stop_reason")))
+    return event.get("type") == "message_stop" or bool(dig(event, "delta", "stop_reason"))
 
 
 def _ends_choice(event: Event) -> bool:

@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_complete, is_typed
+from lar.trajectories.raw import dig
 
 # Deltas of an item's own text, and the member that they add to.
 _MEMBERS = {
@@ -52,8 +53,7 @@ def _is_begun_call(item: dict[str, Any]) -> bool:
 
 
 def _ends(event: Event) -> bool:
-    response = event.get("response")
-    status = response.get("status") if isinstance(response, dict) else None
+    status = dig(event, "response", "status")
     return status in _ENDS or str(event.get("type")).removeprefix("response.") in _ENDS
 
 

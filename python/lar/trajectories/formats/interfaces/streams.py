@@ -11,7 +11,7 @@ from typing import Any
 from lar.trajectories.formats.interfaces import stream_cohere, stream_events, stream_items, stream_steps
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
 from lar.trajectories.formats.sessions import MALFORMED
-from lar.trajectories.raw import from_json_text, lines_of
+from lar.trajectories.raw import dig, from_json_text, lines_of
 
 # The first line of server-sent text; some servers begin with a comment. Its data must be an object.
 _SENT = re.compile(r"\s*(data|event|id|retry)?:")
@@ -56,7 +56,7 @@ def _is_done(value: Any) -> bool:
     """Whether a stream has the line with which OpenAI's streams end."""
     text = "\n".join(value) if _are_lines(value) else value
     if isinstance(text, list):
-        return any("[DONE]" in (item, item.get("data") if isinstance(item, dict) else None) for item in text)
+        return any("[DONE]" in (item, dig(item, "data")) for item in text)
     return isinstance(text, str) and _DONE.search(text) is not None
 
 

@@ -17,7 +17,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.conversations import conversations_of
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
+from lar.trajectories.raw import dig, from_json_text, has, identifier, text_or_none
 
 _ROLES = ("system", "user", "assistant")
 _STEP = "step-start"
@@ -87,9 +87,7 @@ class _Step:
 
 def _answer(call: _Raw) -> str | None:
     """The result of a call as text, an error's text, or why the user refused it; None where there is none."""
-    approval = call.get("approval")
-    refusal = approval.get("reason") if isinstance(approval, dict) else None
-    said = (call.get("result"), call.get("output"), call.get("errorText"), refusal)
+    said = (call.get("result"), call.get("output"), call.get("errorText"), dig(call, "approval", "reason"))
     found = next((item for item in said if item is not None), None)
     if found is None:
         return "null" if call["state"] in ("result", "output-available") else None
@@ -143,8 +141,7 @@ def _asked(part: _Raw) -> _Raw:
 
 
 def _model(messages: list[Any]) -> str | None:
-    about = [message.get("metadata") for message in messages if isinstance(message, dict)]
-    names = (text_or_none(of.get("model")) for of in about if isinstance(of, dict))
+    names = (text_or_none(dig(message, "metadata", "model")) for message in messages)
     return next(filter(None, names), None)
 
 

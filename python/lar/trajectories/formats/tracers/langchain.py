@@ -7,7 +7,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.langchain import kind_of
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import identifier, text_or_none
+from lar.trajectories.raw import dig, identifier, text_or_none
 
 _HOLDERS = (
     *("values", "channel_values", "state", "checkpoint", "output", "outputs", "input", "inputs", "kwargs"),
@@ -44,8 +44,7 @@ def _read(record: Record) -> list[Draft]:
 
 def _thread(fields: dict[str, Any]) -> str | None:
     """Return the thread that a state belongs to."""
-    config = fields.get("config")
-    configured = config.get("configurable") if isinstance(config, dict) else None
+    configured = dig(fields, "config", "configurable")
     return identifier((configured if isinstance(configured, dict) else fields).get("thread_id"))
 
 

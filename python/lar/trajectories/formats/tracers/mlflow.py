@@ -15,7 +15,7 @@ from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.otel import read_spans
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import first_of, from_json_text
+from lar.trajectories.raw import dig, first_of, from_json_text
 
 
 def _is_trace(value: Any) -> bool:
@@ -59,7 +59,7 @@ def _value(value: Any) -> Any:
 
 def _assessments(about: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     for item in from_json_text(about.get("assessments")) or []:
-        feedback = item.get("feedback") if isinstance(item, dict) else None
+        feedback = dig(item, "feedback")
         if isinstance(feedback, dict):
             yield item.get("assessment_name") or item.get("name"), feedback.get("value")
 

@@ -9,7 +9,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 
 def _is_call(value: Any) -> bool:
@@ -29,13 +29,12 @@ def _read(record: Record) -> list[Draft]:
     inputs, output = value["inputs"], value.get("output")
     if not _is_response(output):
         return []
-    model = inputs.get("model") if isinstance(inputs, dict) else None
     draft = make_draft(
         inputs,
         output,
         id=identifier(value.get("id")),
         task=text_or_none(value["trace_id"]),
-        model=text_or_none(model) or text_or_none(output.get("model")),
+        model=text_or_none(dig(inputs, "model")) or text_or_none(output.get("model")),
     )
     return [draft] if draft else []
 

@@ -16,7 +16,7 @@ from lar.trajectories.formats.tracers.calls.parts import (
     is_part,
     is_tool_definition,
 )
-from lar.trajectories.raw import from_json_text
+from lar.trajectories.raw import dig, from_json_text
 
 # What only a response has beside its text, and what else may stand there without being wanted text.
 RESPONSE = frozenset(
@@ -143,8 +143,7 @@ def _is_bare(item: dict[str, Any], calls: Any) -> bool:
 
 
 def _calls_beside(item: dict[str, Any]) -> Any:
-    extra = item.get("additional_kwargs")
-    beside = extra.get("tool_calls") if isinstance(extra, dict) else None
+    beside = dig(item, "additional_kwargs", "tool_calls")
     if name := item.get("function_call_name"):  # OpenInference
         beside = [{"name": name, "arguments": item.get("function_call_arguments_json")}]
     return item.get("tool_calls") or item.get("toolCalls") or beside

@@ -7,6 +7,7 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.parts import text_read
+from lar.trajectories.raw import dig
 
 _RESULTS = ("tool_call_response", "tool_call_result", "function_response")
 _KNOWN = (
@@ -46,13 +47,13 @@ def _is_kind(item: Any) -> bool:
 
 def is_tool_definition(value: Any) -> bool:
     """Whether `value` is a tool's schema (LangChain's tracers write schemas as messages of the role tool)."""
-    function = value.get("function") if isinstance(value, dict) else None
+    function = dig(value, "function")
     return isinstance(function, dict) and "parameters" in function and "arguments" not in function
 
 
 def is_call(part: Any) -> bool:
     """Whether a part is a call as OpenAI's chat format has it beside the content."""
-    function = part.get("function") if isinstance(part, dict) else None
+    function = dig(part, "function")
     return isinstance(function, dict) and "name" in function and "arguments" in function
 
 
