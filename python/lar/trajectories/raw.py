@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _LINE_BREAK = re.compile(r"[\r\n]+")
@@ -25,9 +26,9 @@ def dig(value: Any, *keys: str) -> Any:
     return value
 
 
-def first_of(value: dict[str, Any], *keys: str) -> Any:
-    """The first of the members `keys` that is not None."""
-    return next((value[key] for key in keys if value.get(key) is not None), None)
+def first_of(value: dict[str, Any], *keys: str, default: Any = None) -> Any:
+    """The first of the members `keys` that is not None; `default` without one."""
+    return next((value[key] for key in keys if value.get(key) is not None), default)
 
 
 def value_at(value: Any, path: str, default: Any = None) -> Any:
@@ -67,6 +68,11 @@ def text_of(value: Any) -> str | None:
 def text_or_none(value: Any) -> str | None:
     """Return `value` where it is a string that is not empty."""
     return value if isinstance(value, str) and value else None
+
+
+def first_text(values: Iterable[Any]) -> str | None:
+    """Return the first of `values` that is a string and not empty."""
+    return next(filter(None, map(text_or_none, values)), None)
 
 
 def identifier(value: Any) -> str | None:

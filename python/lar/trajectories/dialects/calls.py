@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.raw import dig
+from lar.trajectories.raw import dig, first_of, first_text
 from lar.trajectories.schema import ToolCall
 
 _NAMES = ("name", "tool_name", "toolName", "function_name")
@@ -37,7 +37,7 @@ def tool_call(call: Any) -> ToolCall:
         }
     inner = dig(call, "function")
     function = inner if isinstance(inner, dict) else call
-    name = _first_text(function, _NAMES) or (inner if isinstance(inner, str) else None)
+    name = first_text([*(dig(function, key) for key in _NAMES), inner])
     if not name:
         raise TrajectoryError("a tool call without a function name")
     return {
@@ -65,17 +65,11 @@ def is_of_program(call: Any) -> bool:
     return dig(call, "caller", "type") not in (None, "direct")
 
 
-def _first_text(value: Any, keys: tuple[str, ...]) -> str | None:
-    if not isinstance(value, dict):
-        return None
-    return next((value[key] for key in keys if isinstance(value.get(key), str) and value[key]), None)
-
-
 def _arguments(function: dict[str, Any]) -> str:
-    found = next((function[key] for key in _ARGUMENTS if function.get(key) is not None), None)
+    found = first_of(function, *_ARGUMENTS, default={})
     if isinstance(found, str):
         return found if found.strip() else "{}"
-    return to_json({} if found is None else found)
+    return to_json(found)
 
 
 def calls_of(value: Any) -> list[ToolCall]:

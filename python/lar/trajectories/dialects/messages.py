@@ -7,7 +7,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import calls_in_text, calls_of, is_plain_call, to_json, tool_call
 from lar.trajectories.dialects.parts import are_parts, read_parts, thought_of
 from lar.trajectories.dialects.programs import without_program_calls
-from lar.trajectories.raw import dig
+from lar.trajectories.raw import dig, first_of
 from lar.trajectories.schema import ROLES, Message, Role
 
 ROLE_NAMES: dict[str, Role] = {
@@ -143,7 +143,7 @@ def normalize_message(value: Any) -> list[Message]:
     if _is_note(value):
         return []
     role = _role(value)
-    content = next((value[key] for key in _CONTENT if value.get(key) is not None), None)
+    content = first_of(value, *_CONTENT)
     if _name_of(value) in _CALLING and not value.get("tool_calls"):
         text = content if isinstance(content, str) else to_json(content)
         if calls := calls_in_text(text):

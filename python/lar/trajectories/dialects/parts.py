@@ -5,6 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import is_of_program, to_json, tool_call
+from lar.trajectories.raw import first_of
 from lar.trajectories.schema import Role, ToolCall
 
 _TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text")
@@ -174,7 +175,7 @@ def thought_of(value: Any) -> str:
 
 def _result(part: dict[str, Any]) -> dict[str, Any]:
     """A raw message of a tool's result."""
-    content = next((part[key] for key in ("content", "output", "result") if part.get(key) is not None), None)
+    content = first_of(part, "content", "output", "result")
     if isinstance(content, dict):
         content = content["value"] if content.get("type") in _OUTPUTS and "value" in content else content
         content = content if isinstance(content, str | list) else to_json(content)

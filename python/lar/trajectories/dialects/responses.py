@@ -10,6 +10,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import is_of_program, to_json
+from lar.trajectories.raw import first_of
 
 _BETWEEN = "\n\n"  # between two messages of one turn, and between two summaries of thoughts
 
@@ -187,12 +188,9 @@ def _arguments(item: dict[str, Any]) -> Any:
 
 
 def _result(item: dict[str, Any]) -> dict[str, Any]:
-    output = next((item[key] for key in ("output", "result", "tools") if item.get(key) is not None), "")
-    return {
-        "role": "tool",
-        "tool_call_id": item.get("call_id") or item.get("id"),
-        "content": _content(output),
-    }
+    output = first_of(item, "output", "result", "tools", default="")
+    call_id = item.get("call_id") or item.get("id")
+    return {"role": "tool", "tool_call_id": call_id, "content": _content(output)}
 
 
 def _content(output: Any) -> Any:

@@ -20,7 +20,7 @@ from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, from_json_text, identifier, text_or_none, value_at
+from lar.trajectories.raw import dig, first_text, from_json_text, identifier, text_or_none, value_at
 
 NAME = "keyed"
 _SHOWN = 12  # names of fields in a message
@@ -81,7 +81,7 @@ def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
         id=identifier(value.get("id")),
         task=chat.task_of(value),
         success=chat.success_of(value),
-        model=text_or_none(holder.get("model")) or text_or_none(value.get("model")),
+        model=first_text((holder.get("model"), value.get("model"))),
         source=text_or_none(value.get("source")),
         reply_id=reply_id(answered),
         is_rendered=chat.is_rendered(given),

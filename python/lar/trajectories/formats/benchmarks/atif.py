@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.runs import swe_task
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, from_json_text, has, text_or_none
+from lar.trajectories.raw import dig, first_text, from_json_text, has
 
 _AGENT = ("agent", "assistant")
 _SOURCES = ("system", "user", *_AGENT)
@@ -66,7 +66,7 @@ def _read(record: Record) -> list[Draft]:
             normalize_messages(_messages(run["steps"])),
             task=task,
             success=success,
-            model=text_or_none(dig(run, "agent", "model_name")) or _model(run["steps"]),
+            model=first_text(dig(at, "model_name") for at in (dig(run, "agent"), *run["steps"])),
             tools=parse_tools(dig(run, "agent", "tool_definitions")),
         )
         for run in _runs(document)
@@ -79,10 +79,6 @@ def _runs(document: _Raw) -> Iterator[_Raw]:
     for inner in document.get("subagent_trajectories") or ():
         if has(inner, "steps") and inner["steps"]:
             yield from _runs(inner)
-
-
-def _model(steps: list[_Raw]) -> str | None:
-    return next((name for step in steps if (name := text_or_none(step.get("model_name")))), None)
 
 
 def _success(around: _Raw, document: _Raw) -> bool | None:

@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, text_or_none
+from lar.trajectories.raw import dig, first_text, has, text_or_none
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")
@@ -176,7 +176,7 @@ def _draft(path: list[_Node]) -> Draft:
         task=origin or text_or_none(session),
         is_session=True,
         is_fork=origin is not None,
-        model=next(filter(None, map(text_or_none, models)), None),
+        model=first_text(models),
         problems=problems,
     )
 

@@ -17,7 +17,7 @@ from lar.trajectories.dialects.messages import is_conversation, normalize_messag
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, text_or_none
+from lar.trajectories.raw import dig, first_text, has, text_or_none
 from lar.trajectories.tasks import question_task
 
 _DETAILS = "<environment_details>"
@@ -66,7 +66,7 @@ def _draft(messages: list[Any], system: Iterable[dict[str, Any]] = ()) -> Draft:
         raw += _turns(_with_files(message))
     asked = next((found for text in _texts(raw[0]) if (found := _ASKED.search(text))), None)
     task = question_task(asked[2]) if asked else None
-    model = next(filter(None, map(_model, raw)), None)
+    model = first_text(map(_model, raw))
     return Draft(normalize_messages([*system, *raw]), task=task, model=model)
 
 
@@ -105,8 +105,8 @@ def _with_files(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": parts}
 
 
-def _model(message: dict[str, Any]) -> str | None:
-    return text_or_none(dig(message, "modelInfo", "modelId") or dig(message, "modelInfo", "id"))
+def _model(message: dict[str, Any]) -> Any:
+    return dig(message, "modelInfo", "modelId") or dig(message, "modelInfo", "id")
 
 
 def _refuse(_: Record) -> NoReturn:

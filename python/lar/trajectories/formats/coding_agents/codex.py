@@ -22,7 +22,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
 )
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _WRAPPED = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
@@ -198,10 +198,7 @@ def _compacted(payload: dict[str, Any]) -> list[Item]:
 def _origin(meta: dict[str, Any]) -> str | None:
     """The session that a subagent or a fork belongs to."""
     parent = dig(meta, "source", "subagent", "thread_spawn", "parent_thread_id")
-    return next(
-        filter(None, map(text_or_none, (parent, meta.get("parent_thread_id"), meta.get("forked_from_id")))),
-        None,
-    )
+    return first_text((parent, meta.get("parent_thread_id"), meta.get("forked_from_id")))
 
 
 def _has_agent(turns: list[dict[str, Any]]) -> bool:

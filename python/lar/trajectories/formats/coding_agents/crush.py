@@ -6,7 +6,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import first_text, has, identifier
 
 _Raw = dict[str, Any]
 
@@ -38,8 +38,7 @@ def _read(record: Record) -> list[Draft]:
             raw.append({"role": message["role"], "content": parts})
     session = value["crush_session"]
     models = (message.get("model") for message in value["messages"] if message["role"] == "assistant")
-    model = next(filter(None, map(text_or_none, models)), None)
-    return [Draft(normalize_messages(raw), id=identifier(session.get("id")), model=model)]
+    return [Draft(normalize_messages(raw), id=identifier(session.get("id")), model=first_text(models))]
 
 
 FORMAT = Format(

@@ -6,7 +6,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_text, has
 
 
 def _recognises(value: Any) -> bool:
@@ -21,7 +21,7 @@ def _recognises(value: Any) -> bool:
 def _read(record: Record) -> list[Draft]:
     entries = [entry for entry in record.value if _recognises(entry)]
     raw = [{"role": entry["role"], **entry["message"]} for entry in entries]
-    model = next((model for entry in entries if (model := text_or_none(entry.get("model")))), None)
+    model = first_text(entry.get("model") for entry in entries)
     return [Draft(normalize_messages(raw), model=model)]
 
 

@@ -18,7 +18,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, text_or_none
+from lar.trajectories.raw import dig, first_text, has, text_or_none
 
 _AGENT = ("gemini", "model", "assistant")
 _NOTICES = ("info", "error", "warning")
@@ -32,7 +32,7 @@ def _draft(raw: list[_Raw], name: str | None, model: str | None) -> Draft:
 
 
 def _model_of(entries: list[_Raw]) -> str | None:
-    return next((model for entry in entries if (model := text_or_none(entry.get("model")))), None)
+    return first_text(entry.get("model") for entry in entries)
 
 
 def _raw_message(message: _Raw) -> list[_Raw]:
@@ -93,8 +93,7 @@ def _results(call: _Raw) -> list[_Raw]:
 def _read_session(record: Record) -> list[Draft]:
     value = record.value
     raw = [message for entry in value["messages"] for message in _raw_message(entry)]
-    settings = value.get("meta") if isinstance(value.get("meta"), dict) else {}
-    model = _model_of(value["messages"]) or _model_of([settings])
+    model = _model_of(value["messages"]) or text_or_none(dig(value, "meta", "model"))
     return [_draft(raw, text_or_none(value["sessionId"]), model)]
 
 

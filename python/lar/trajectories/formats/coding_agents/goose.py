@@ -12,7 +12,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_of, has, identifier, text_or_none
 
 _OWN = ("toolRequest", "toolResponse")
 # What Goose itself says as the agent: after a compaction, at an error of the service, at a limit of turns.
@@ -64,8 +64,7 @@ def _part(part: Any) -> list[Any]:
 
 def _answer(part: _Raw) -> Any:
     answer = part.get("toolResult") or part.get("tool_result") or {}
-    keys = ("value", "Ok", "error", "Err")
-    content = next((answer[key] for key in keys if answer.get(key) is not None), None)
+    content = first_of(answer, "value", "Ok", "error", "Err")
     return content["content"] if isinstance(content, dict) and "content" in content else content
 
 

@@ -9,7 +9,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_text, has
 from lar.trajectories.tasks import first_message_task
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}
@@ -36,7 +36,7 @@ def _read(record: Record) -> list[Draft]:
     # What the program itself put before the request is no task.
     asked = [message for message in raw if message["role"] == "user" and "synthetic_reason" not in message]
     task = first_message_task(normalize_messages(asked[:1])) if asked else None
-    model = next((model for entry in raw if (model := text_or_none(entry.get("model_id")))), None)
+    model = first_text(entry.get("model_id") for entry in raw)
     return [Draft(normalize_messages(raw), task=task, model=model)]
 
 

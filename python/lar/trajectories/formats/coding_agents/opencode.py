@@ -15,7 +15,7 @@ from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import sessions
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_of, first_text, has, identifier, text_or_none
 
 _Raw = dict[str, Any]
 
@@ -87,7 +87,7 @@ def _results(parts: list[_Raw]) -> list[_Raw]:
         if part.get("type") == "tool":
             state = part.get("state") or {}
             name, call_id = part["tool"], part.get("callID")
-            content = state.get("output") if state.get("output") is not None else state.get("error")
+            content = first_of(state, "output", "error")
             media = [raw for file in state.get("attachments") or () for raw in _media(file)]
             content = [{"type": "text", "text": content}, *media] if media else content
         elif part.get("type") == "tool-invocation":
@@ -106,7 +106,7 @@ def _draft(name: str | None, messages: list[tuple[_Raw, list[_Raw]]]) -> Draft:
     system = next((text for info in infos if (text := info.get("system"))), None)
     if system:
         raw.insert(0, {"role": "system", "content": system if isinstance(system, str) else "\n".join(system)})
-    model = next((model for info in infos if (model := _model(info))), None)
+    model = first_text(map(_model, infos))
     asked = any(message["role"] == "user" for message in raw)
     # A stream of events, and the session of a subagent in older versions, have no request.
     return Draft(normalize_messages(raw), id=name, model=model, task=None if asked else f"opencode/{name}")

@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
 from lar.trajectories.formats.runs import success_of, task_of
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, has, text_or_none
+from lar.trajectories.raw import dig, first_text, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _SOURCES = ("agent", "user", "environment")
@@ -99,7 +99,7 @@ class _Conversation:
         elif action in _SILENT:
             return
         elif event.get("source") == "user":
-            self._say("user", next(filter(_is_text, map(args.get, ("command", "code", "thought"))), None))
+            self._say("user", first_text(map(args.get, ("command", "code", "thought"))))
         else:
             self.messages.append(_call(action, args))
 
@@ -198,8 +198,7 @@ def _call(name: Any, args: dict[str, Any], call_id: str | None = None) -> dict[s
 
 
 def _result(event: dict[str, Any]) -> str:
-    told = (event.get("content"), dig(event, "extras", "outputs", "content"))
-    return next((text for text in map(text_or_none, told) if text), "")
+    return first_text((event.get("content"), dig(event, "extras", "outputs", "content"))) or ""
 
 
 def _knowledge(extras: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_text, has
 from lar.trajectories.tasks import first_message_task
 
 _HEADERS = ("session", "session_start")
@@ -36,7 +36,7 @@ def _read(record: Record) -> list[Draft]:
         for number, (path, shared) in enumerate(found):
             raw = [message for entry in path for message in _raw_messages(entry, id(entry) in shared)]
             if raw:
-                model = next(filter(None, map(_model, path)), None) or text_or_none(header.get("modelId"))
+                model = first_text((*map(_model, path), header.get("modelId")))
                 messages = normalize_messages(raw)
                 drafts.append(Draft(messages, id=branch_name(name, number), task=_task(path), model=model))
     return drafts
@@ -77,9 +77,8 @@ def _asked(entry: _Raw) -> _Raw | None:
     return message if message.get("role") == "user" and message.get("content") else None
 
 
-def _model(entry: _Raw) -> str | None:
-    is_change = entry.get("type") == "model_change"
-    return text_or_none(entry.get("modelId") if is_change else _message(entry).get("model"))
+def _model(entry: _Raw) -> Any:
+    return entry.get("modelId") if entry.get("type") == "model_change" else _message(entry).get("model")
 
 
 def _calls(entries: list[_Raw]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_text, has
 
 _SESSIONS = ("session_id", "sessionId")
 _CALL_IDS = ("tool_id", "toolCallId", "id")
@@ -20,16 +20,12 @@ _CALL_IDS = ("tool_id", "toolCallId", "id")
 _Raw = dict[str, Any]
 
 
-def _first(entry: _Raw, names: tuple[str, ...]) -> str | None:
-    return next((text for name in names if (text := text_or_none(entry.get(name)))), None)
-
-
 def _recognises(value: Any) -> bool:
     if not has(value, "type", "timestamp"):
         return False
     if value["type"] == "init":
         return has(value, "session_id", "model")
-    return _first(value, _SESSIONS) is not None and (
+    return first_text(map(value.get, _SESSIONS)) is not None and (
         (value["type"] == "message" and has(value, "role", "text"))
         or (value["type"] == "tool_call" and has(value, "toolName"))
     )
@@ -38,7 +34,7 @@ def _recognises(value: Any) -> bool:
 def _read(record: Record) -> list[Draft]:
     runs: list[tuple[str | None, list[_Raw]]] = []
     for entry in record.value:
-        name = _first(entry, _SESSIONS)
+        name = first_text(map(entry.get, _SESSIONS))
         if not runs or (name is not None and runs[-1][0] not in (None, name)):
             runs.append((name, []))
         runs[-1][1].append(entry)
@@ -56,10 +52,11 @@ def _draft(name: str | None, entries: list[_Raw]) -> Draft:
         elif kind in ("tool_use", "tool_call"):
             _call(raw, entry)
         elif kind == "tool_result":
-            raw.append({"role": "tool", "content": _answer(entry), "tool_call_id": _first(entry, _CALL_IDS)})
+            call_id = first_text(map(entry.get, _CALL_IDS))
+            raw.append({"role": "tool", "content": _answer(entry), "tool_call_id": call_id})
         elif kind == "completion" and entry.get("finalText") not in (None, "", _last(raw)):
             raw.append({"role": "assistant", "content": entry["finalText"]})
-    model = next((model for entry in entries if (model := text_or_none(entry.get("model")))), None)
+    model = first_text(entry.get("model") for entry in entries)
     return Draft(normalize_messages(raw), id=name, model=model)
 
 
@@ -74,7 +71,7 @@ def _say(raw: list[_Raw], entry: _Raw) -> None:
 
 def _call(raw: list[_Raw], entry: _Raw) -> None:
     name = entry.get("tool_name", entry.get("toolName"))
-    call = {"id": _first(entry, _CALL_IDS), "name": name, "arguments": entry.get("parameters")}
+    call = {"id": first_text(map(entry.get, _CALL_IDS)), "name": name, "arguments": entry.get("parameters")}
     if not raw or raw[-1]["role"] != "assistant":
         raw.append({"role": "assistant", "content": ""})
     raw[-1].setdefault("tool_calls", []).append(call)

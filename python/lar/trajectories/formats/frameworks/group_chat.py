@@ -13,7 +13,7 @@ from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import identifier, text_or_none
+from lar.trajectories.raw import first_of, first_text, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA
 
 _LISTS = ("history", "chat_history", "messages", "conversation", "conversations", "trajectory", "groupchat")
@@ -73,11 +73,11 @@ def _role(message: _Raw) -> str:
 
 
 def _name(message: _Raw) -> str | None:
-    return next((name for key in _NAMES if (name := text_or_none(message.get(key)))), None)
+    return first_text(map(message.get, _NAMES))
 
 
 def _content(message: _Raw) -> Any:
-    return next((message[key] for key in _CONTENTS if message.get(key) is not None), None)
+    return first_of(message, *_CONTENTS)
 
 
 def _has_names(messages: list[_Raw]) -> bool:

@@ -13,7 +13,7 @@ from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, identifier, text_or_none
+from lar.trajectories.raw import dig, first_text, identifier
 
 _LISTS = ("steps", "memory", "agent_memory", "intermediate_steps", "messages", "trajectory")
 _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")
@@ -59,6 +59,7 @@ def _read(record: Record) -> list[Draft]:
     results = (solved(value.get(key)) for key in _RESULTS)
     success = next((result for result in results if result is not None), None)
     name = identifier(value.get("task_id"))
+    of_steps = [dig(step, "model_output_message", "raw", "model") for step in steps]
     talks = [_opening(steps, value) + [message for step in steps for message in _messages(step)]]
     talks += [[*_inputs(step), _plan(step)] for step in steps if _is_plan(step) and _inputs(step)]
     return [
@@ -66,7 +67,7 @@ def _read(record: Record) -> list[Draft]:
             normalize_messages(talk),
             task=f"smolagents/{name}" if name else None,
             success=success,
-            model=text_or_none(value.get("model_id")) or text_or_none(value.get("model")) or _model(steps),
+            model=first_text((value.get("model_id"), value.get("model"), *of_steps)),
             is_call=place > 0,
         )
         for place, talk in enumerate(talks)
@@ -103,11 +104,6 @@ def _input(message: _Raw) -> _Raw:
     if role == "tool-call":
         return {"role": "assistant", "content": content, "weight": 0}
     return {"role": "user" if role == "tool-response" else role, "content": content}
-
-
-def _model(steps: list[_Raw]) -> str | None:
-    names = (text_or_none(dig(step, "model_output_message", "raw", "model")) for step in steps)
-    return next((name for name in names if name), None)
 
 
 def _messages(step: _Raw) -> list[_Raw]:

@@ -12,7 +12,7 @@ from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_text, has, identifier
 
 # Parts of messages that only Anthropic has.
 _PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use")
@@ -45,7 +45,7 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
         id=identifier(value.get("id")) or name,
         task=task_of(value),
         success=success_of(value),
-        model=_model(exchange) or text_or_none(value.get("model")) or text_or_none(value.get("modelId")),
+        model=_model(exchange, value),
         tools=parse_tools(tools.get("tools") if isinstance(tools, dict) else request.get("tools")),
         is_call=True,
         reply_id=name,
@@ -53,10 +53,9 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
     )
 
 
-def _model(exchange: Exchange) -> str | None:
-    reply = exchange.reply.get("model") if isinstance(exchange.reply, dict) else None
-    asked = exchange.request.get("model") or exchange.request.get("modelId")
-    return text_or_none(reply) or text_or_none(asked)
+def _model(exchange: Exchange, value: dict[str, Any]) -> str | None:
+    named = (at.get(key) for at in (exchange.request, value) for key in ("model", "modelId"))
+    return first_text((dig(exchange.reply, "model"), *named))
 
 
 def _system(request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
+from lar.trajectories.raw import first_text, from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 
 MESSAGE_KEYS = (
@@ -201,7 +201,7 @@ def task_of(value: dict[str, Any]) -> str | None:
     task = identifier(value.get("split_key")) or identifier(value.get("task"))
     if task:
         return task
-    space = text_or_none(value.get("dataset")) or text_or_none(value.get("benchmark")) or "chat"
+    space = first_text((value.get("dataset"), value.get("benchmark"))) or "chat"
     for key in TASK_IDS:
         name = identifier(value.get(key))
         if name is not None:
@@ -261,7 +261,7 @@ def _draft(
         id=identifier(value.get("id")),
         task=task_of(value),
         success=success_of(value),
-        model=text_or_none(inner.get("model")) or text_or_none(value.get("model")),
+        model=first_text((inner.get("model"), value.get("model"))),
         source=text_or_none(value.get("source")),
         keep_source="source" in value,
         tools=tools,

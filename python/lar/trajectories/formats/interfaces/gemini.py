@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, from_json_text, has, text_or_none
+from lar.trajectories.raw import dig, first_text, from_json_text, has
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 
@@ -225,12 +225,10 @@ def _read(record: Record) -> list[Draft]:
     return [
         Draft(
             messages,
-            id=next(
-                filter(None, (text_or_none(value.get(key)) for key in ("id", "key", "request_id"))), None
-            ),
+            id=first_text(map(value.get, ("id", "key", "request_id"))),
             task=request_task(messages),
             success=solved(value.get("reward")),
-            model=next(filter(None, map(text_or_none, names)), None),
+            model=first_text(names),
             tools=parse_tools(request.get("tools")),
             is_call=bool(response),
             reply_id=reply_id(response),

@@ -20,7 +20,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, identifier, text_or_none
+from lar.trajectories.raw import first_text, from_json_text, identifier, text_or_none
 
 _MODELS = ("model", "agent")
 
@@ -51,7 +51,7 @@ def _draft(exchange: Exchange, value: dict[str, Any]) -> Draft:
         id=identifier(value.get("id")) or reply_id(reply),
         task=task_of(value),
         success=success_of(value),
-        model=next((name for at in sources for key in _MODELS if (name := text_or_none(at.get(key)))), None),
+        model=first_text(at.get(key) for at in sources for key in _MODELS),
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call=True,
         reply_id=reply_id(reply),

@@ -24,7 +24,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
+from lar.trajectories.raw import first_text, from_json_text, has, identifier
 from lar.trajectories.schema import Message
 
 # Members of a record that is one list of items.
@@ -103,7 +103,7 @@ def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
         id=identifier(value.get("id")) or reply_id(exchange.reply),
         task=task_of(value) or _conversation(exchange.request),
         success=success_of(value),
-        model=next((model for at in sources if (model := text_or_none(at.get("model")))), None),
+        model=first_text(at.get("model") for at in sources),
         tools=next((tools for at in sources if (tools := parse_tools(at.get("tools")))), None),
         is_call="responses_create_params" not in value,
         reply_id=reply_id(exchange.reply),

@@ -17,7 +17,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.conversations import conversations_of
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, from_json_text, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_of, first_text, from_json_text, has, identifier, text_or_none
 
 _ROLES = ("system", "user", "assistant")
 _STEP = "step-start"
@@ -73,7 +73,7 @@ class _Step:
 
     def add(self, call: _Raw) -> None:
         """Add a call and its result, where it has one."""
-        given = next((call[key] for key in ("args", "input", "rawInput") if call.get(key) is not None), None)
+        given = first_of(call, "args", "input", "rawInput")
         name = call.get("toolCallId")
         self.content.append({"type": "tool_use", "id": name, "name": call["toolName"], "input": given})
         self.has_calls, self.number = True, call.get("step")
@@ -141,8 +141,7 @@ def _asked(part: _Raw) -> _Raw:
 
 
 def _model(messages: list[Any]) -> str | None:
-    names = (text_or_none(dig(message, "metadata", "model")) for message in messages)
-    return next(filter(None, names), None)
+    return first_text(dig(message, "metadata", "model") for message in messages)
 
 
 def _draft(messages: list[Any], value: _Raw, **fields: Any) -> Draft:

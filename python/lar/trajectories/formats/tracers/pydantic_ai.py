@@ -8,7 +8,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.parts import canonical
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_text, has
 
 _ROLES = {"system-prompt": "system", "user-prompt": "user"}
 _RESULTS = ("tool-return", "builtin-tool-return")
@@ -29,8 +29,8 @@ def _read(record: Record) -> list[Draft]:
         raw.append({"role": "system", "content": instructions})
     for entry in entries:
         raw += _request(entry) if entry["kind"] == "request" else [_response(entry)]
-    models = [entry.get("model_name") for entry in entries if entry.get("model_name")]
-    return [Draft(normalize_messages(raw), model=text_or_none(models[0]) if models else None)]
+    model = first_text(entry.get("model_name") for entry in entries)
+    return [Draft(normalize_messages(raw), model=model)]
 
 
 def _request(entry: dict[str, Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.parts import text_read
-from lar.trajectories.raw import dig
+from lar.trajectories.raw import dig, first_of
 
 _RESULTS = ("tool_call_response", "tool_call_result", "function_response")
 _KNOWN = (
@@ -103,8 +103,7 @@ def _untyped(part: dict[str, Any]) -> Any:
 
 
 def _result(part: dict[str, Any]) -> dict[str, Any]:
-    given = ("response", "result", "output", "content")
-    content = text_of(next((part[key] for key in given if part.get(key) is not None), ""))
+    content = text_of(first_of(part, "response", "result", "output", "content", default=""))
     return {"type": "tool_result", "tool_use_id": _id(part), "name": part.get("name"), "content": content}
 
 
