@@ -1,6 +1,6 @@
 """A trajectory as a format's reader makes it, before it gets its default id and task."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +176,11 @@ def solved(reward: Any) -> bool | None:
     if isinstance(reward, float) and reward != reward:
         return None
     return reward >= 1 - 1e-6 if isinstance(reward, int | float) else None
+
+
+def first_solved(rewards: Iterable[Any]) -> bool | None:
+    """What `solved` gives for the first of `rewards` that is an outcome; None without one."""
+    return next((success for success in map(solved, rewards) if success is not None), None)
 
 
 def _value_of(text: str) -> bool | float | None:

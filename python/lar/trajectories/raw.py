@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _LINE_BREAK = re.compile(r"[\r\n]+")
@@ -98,6 +98,12 @@ def from_json_text(value: Any) -> Any:
         except (ValueError, RecursionError):
             return value
     return value
+
+
+def from_known_json(value: Any, is_known: Callable[[Any], object]) -> Any:
+    """`value` decoded where it is JSON text of what `is_known` takes; other JSON is what someone wrote."""
+    decoded = from_json_text(value)
+    return decoded if decoded is value or is_known(decoded) else value
 
 
 def lines_of(text: str) -> list[str]:

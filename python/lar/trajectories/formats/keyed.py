@@ -20,7 +20,15 @@ from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, first_text, from_json_text, identifier, text_or_none, value_at
+from lar.trajectories.raw import (
+    dig,
+    first_text,
+    from_json_text,
+    from_known_json,
+    identifier,
+    text_or_none,
+    value_at,
+)
 
 NAME = "keyed"
 _SHOWN = 12  # names of fields in a message
@@ -61,7 +69,7 @@ def format_of(name: str, keys: Keys) -> Format | None:
 
 def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
     value = record.value
-    given = _given(value_at(value, messages))
+    given = from_known_json(value_at(value, messages), _holds_messages)
     if given in (None, "", [], {}):
         raise TrajectoryError(
             f"no conversation at the messages key {messages!r} ({_fields(value, messages)})"
@@ -91,15 +99,11 @@ def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
     return [replace(draft, is_call=reply is not None)]
 
 
-def _given(given: Any) -> Any:
-    """The conversation, decoded where it is JSON text of one; other JSON is what a person wrote."""
-    decoded = from_json_text(given)
-    if isinstance(decoded, dict):
-        return decoded if known_input(decoded) else given
-    is_list = isinstance(decoded, list) and any(
-        isinstance(one, dict) and _OF_MESSAGES & one.keys() for one in decoded
-    )
-    return decoded if is_list else given
+def _holds_messages(value: Any) -> bool:
+    if isinstance(value, dict):
+        return known_input(value) is not None
+    listed = value if isinstance(value, list) else []
+    return any(isinstance(one, dict) and _OF_MESSAGES & one.keys() for one in listed)
 
 
 def _holder(value: dict[str, Any], path: str) -> dict[str, Any]:

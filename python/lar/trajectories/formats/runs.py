@@ -3,11 +3,22 @@
 import re
 from typing import Any
 
-from lar.trajectories.draft import solved
+from lar.trajectories.draft import first_solved
 from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 # SWE-bench's names of instances: owner__repository-number.
 _INSTANCE = re.compile(r"[\w.-]+__[\w.-]+-\d+")
+# Where evaluations write the outcome.
+_REWARDS = (
+    ("resolved",),
+    ("report", "resolved"),
+    ("test_result", "report", "resolved"),
+    ("test_result", "resolved"),
+    ("test_result", "result", "passed"),
+    ("test_result", "result"),
+    ("test_result", "score"),
+    ("success",),
+)
 
 
 def swe_task(name: Any, space: str) -> str | None:
@@ -29,17 +40,4 @@ def task_of(value: dict[str, Any]) -> str | None:
 
 def success_of(value: dict[str, Any]) -> bool | None:
     """Whether the run solved its task, as an evaluation found."""
-    for path in (
-        ("resolved",),
-        ("report", "resolved"),
-        ("test_result", "report", "resolved"),
-        ("test_result", "resolved"),
-        ("test_result", "result", "passed"),
-        ("test_result", "result"),
-        ("test_result", "score"),
-        ("success",),
-    ):
-        found = solved(dig(value, *path))
-        if found is not None:
-            return found
-    return None
+    return first_solved(dig(value, *path) for path in _REWARDS)

@@ -11,7 +11,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, solved
+from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.runs import swe_task
 from lar.trajectories.inputs.beside import TRIAL
@@ -83,8 +83,7 @@ def _runs(document: _Raw) -> Iterator[_Raw]:
 
 def _success(around: _Raw, document: _Raw) -> bool | None:
     places = (around, document, dig(document, "extra"), dig(document, "final_metrics", "extra"))
-    found = (solved(dig(place, *path)) for place in places for path in _REWARDS)
-    return next((value for value in found if value is not None), None)
+    return first_solved(dig(place, *path) for place in places for path in _REWARDS)
 
 
 def _task(around: _Raw, document: _Raw) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import ROLE_NAMES, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, solved
+from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
 from lar.trajectories.layouts.json_stream import Record
@@ -126,13 +126,12 @@ def _read(record: Record) -> list[Draft]:
     if messages is None:
         raise TrajectoryError("no messages with the names of several speakers")
     value = record.value if isinstance(record.value, dict) else {}
-    results = (solved(value.get(key)) for key in _RESULTS)
     return [
         Draft(
             normalize_messages(cast(messages)),
             id=identifier(value.get("id")),
             task=next((name for key in _TASKS if (name := identifier(value.get(key)))), None),
-            success=next((result for result in results if result is not None), None),
+            success=first_solved(map(value.get, _RESULTS)),
             model=text_or_none(value.get("model")),
             tools=parse_tools(value.get("tools") or value.get("functions")),
         )

@@ -10,7 +10,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import thought_of
-from lar.trajectories.draft import Draft, solved
+from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import dig, first_text, identifier
@@ -56,8 +56,7 @@ def _read(record: Record) -> list[Draft]:
     if steps is None:
         raise TrajectoryError("no steps of an agent")
     value = record.value if isinstance(record.value, dict) else {}
-    results = (solved(value.get(key)) for key in _RESULTS)
-    success = next((result for result in results if result is not None), None)
+    success = first_solved(map(value.get, _RESULTS))
     name = identifier(value.get("task_id"))
     of_steps = [dig(step, "model_output_message", "raw", "model") for step in steps]
     talks = [_opening(steps, value) + [message for step in steps for message in _messages(step)]]

@@ -5,7 +5,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.dialects.responses import is_item
 from lar.trajectories.formats.interfaces.streams import is_event
-from lar.trajectories.raw import from_json_text
+from lar.trajectories.raw import from_known_json
 
 INNER = ("body", "message", "output", "response", "result", "data")
 """Members of a response that may hold its message."""
@@ -22,8 +22,7 @@ _PARTS = ("text", "thinking", "redacted_thinking", "reasoning", "tool_use", "too
 
 def reply_body(value: Any) -> Any:
     """A reply, decoded where it is the JSON text of a service's body; other JSON is what the agent wrote."""
-    decoded = from_json_text(value)
-    return decoded if decoded is value or _is_body(decoded) else value
+    return from_known_json(value, _is_body)
 
 
 def _is_body(value: Any) -> bool:

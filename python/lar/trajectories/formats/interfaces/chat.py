@@ -15,7 +15,7 @@ from lar.trajectories.dialects.masked import is_told, without_masks
 from lar.trajectories.dialects.messages import is_conversation, is_message, normalize_messages, plain_messages
 from lar.trajectories.dialects.parts import thought_of
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, no_content, solved
+from lar.trajectories.draft import Draft, first_solved, no_content
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
@@ -211,8 +211,7 @@ def task_of(value: dict[str, Any]) -> str | None:
 
 def success_of(value: dict[str, Any]) -> bool | None:
     """Whether the run solved its task, as its record says."""
-    results = (solved(value.get(key)) for key in _RESULTS)
-    return next((result for result in results if result is not None), None)
+    return first_solved(map(value.get, _RESULTS))
 
 
 def _read(record: Record) -> list[Draft]:

@@ -20,7 +20,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import first_text, from_json_text, identifier, text_or_none
+from lar.trajectories.raw import first_text, from_json_text, from_known_json, identifier, text_or_none
 
 _MODELS = ("model", "agent")
 
@@ -61,14 +61,8 @@ def _draft(exchange: Exchange, value: dict[str, Any]) -> Draft:
 
 
 def _given(request: dict[str, Any]) -> Any:
-    given = _decoded(request.get("input"))
+    given = from_known_json(request.get("input"), is_input)
     return [] if given is None else given
-
-
-def _decoded(value: Any) -> Any:
-    """An input that a log has as JSON text; any other JSON is what someone wrote."""
-    decoded = from_json_text(value)
-    return decoded if is_input(decoded) else value
 
 
 def _output(reply: Any) -> Any:
@@ -91,7 +85,7 @@ def _is_call(exchange: Exchange) -> bool:
     request, reply = exchange.request, exchange.reply
     if request.get("input") is None:
         return False
-    asked = _decoded(request["input"])
+    asked = from_known_json(request["input"], is_input)
     return (
         _is_interaction(reply) or has_steps(reply) or has_steps(asked) or "previous_interaction_id" in request
     )

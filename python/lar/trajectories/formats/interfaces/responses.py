@@ -24,7 +24,7 @@ from lar.trajectories.formats.interfaces.exchange import (
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import first_text, from_json_text, has, identifier
+from lar.trajectories.raw import first_text, from_json_text, from_known_json, has, identifier
 from lar.trajectories.schema import Message
 
 # Members of a record that is one list of items.
@@ -72,22 +72,20 @@ def _conversations(exchange: Exchange) -> list[_Messages]:
 
 def _given(request: dict[str, Any]) -> Any:
     """The items of a request, or its text; LiteLLM's log has them under `messages`."""
-    given = (_decoded(request.get(key)) for key in ("input", "messages", "prompt"))
+    given = (from_known_json(request.get(key), _is_read) for key in ("input", "messages", "prompt"))
     return next((one for one in given if isinstance(one, list | str)), [])
 
 
-def _decoded(value: Any) -> Any:
-    """Items, or states of them, that a log has as JSON text; any other JSON is what someone wrote."""
-    decoded = from_json_text(value)
-    states = decoded if isinstance(decoded, list) else []
-    is_read = is_item(decoded) or is_conversation(decoded) or any(map(is_items, [decoded, *states]))
-    return decoded if is_read else value
+def _is_read(value: Any) -> bool:
+    """Whether a value is an item, or a list of items, of states of them, or of messages."""
+    states = value if isinstance(value, list) else []
+    return is_item(value) or is_conversation(value) or any(map(is_items, [value, *states]))
 
 
 def _output(reply: Any) -> list[Any]:
     """The items of a reply: of a response, a list, one item or message, or a text."""
     if isinstance(reply, dict):
-        output = _decoded(reply.get("output") or reply.get("output_text"))
+        output = from_known_json(reply.get("output") or reply.get("output_text"), _is_read)
         if output is None:
             return [reply]
         return _output(output) if isinstance(output, dict | str) else output
@@ -128,7 +126,7 @@ def _is_responses(exchange: Exchange) -> bool:
     reply, request = exchange.reply, exchange.request
     if isinstance(reply, dict) and reply.get("object") == "response":
         return True
-    asked = _decoded(request.get("input"))
+    asked = from_known_json(request.get("input"), _is_read)
     if asked is None:
         return False
     said = reply.get("output") if isinstance(reply, dict) else reply
