@@ -33,7 +33,11 @@ def _response(events: list[Event], is_whole: bool) -> dict[str, Any]:
         elif kind == "message-end":
             response["finish_reason"] = event["delta"].get("finish_reason")
     message["content"] = list(parts.values())
-    kept = [call for at, call in calls.items() if is_whole or at in ended or _is_complete(call)]
+    kept = [
+        call
+        for at, call in calls.items()
+        if is_whole or at in ended or is_complete(call["function"].get("arguments"))
+    ]
     return response | {"message": message | ({"tool_calls": kept} if kept else {})}
 
 
@@ -50,10 +54,6 @@ def _extend(whole: dict[str, Any], pieces: dict[str, Any]) -> None:
             whole[key] = (whole.get(key) or "") + piece
         elif piece is not None:
             whole[key] = piece
-
-
-def _is_complete(call: dict[str, Any]) -> bool:
-    return is_complete(call["function"].get("arguments"))
 
 
 def _is_mine(event: Event) -> bool:

@@ -30,6 +30,18 @@ def is_complete(arguments: Any) -> bool:
     return bool(arguments) and isinstance(from_json_text(arguments), dict)
 
 
+def without_begun_calls(items: dict[Any, Event], ended: set[Any], is_whole: bool) -> list[Event]:
+    """The items of a stream, by their indices, without calls whose end has not come; all if it `is_whole`."""
+    return [item for at, item in items.items() if is_whole or at in ended or not _is_begun_call(item)]
+
+
+def _is_begun_call(item: Event) -> bool:
+    kind = str(item.get("type"))
+    if kind.endswith("tool_use"):  # Anthropic
+        return not is_complete(item.get("input"))
+    return kind.endswith("_call") and not is_complete(item.get("arguments"))
+
+
 def _message(events: list[Event], is_whole: bool) -> dict[str, Any]:
     """A message of Anthropic, its blocks put together; of several messages the first."""
     message: dict[str, Any] = {"role": "assistant", "type": "message"}
@@ -46,12 +58,7 @@ def _message(events: list[Event], is_whole: bool) -> dict[str, Any]:
             delta = event["delta"]
             new = {"type": "thinking" if "thinking" in delta else "text"}
             _extend(blocks.setdefault(event.get("index"), new), delta)
-    content = [block for at, block in blocks.items() if is_whole or at in ended or not _is_begun_call(block)]
-    return message | {"content": content}
-
-
-def _is_begun_call(block: dict[str, Any]) -> bool:
-    return str(block.get("type")).endswith("tool_use") and not is_complete(block.get("input"))
+    return message | {"content": without_begun_calls(blocks, ended, is_whole)}
 
 
 def _extend(block: dict[str, Any], delta: dict[str, Any]) -> None:

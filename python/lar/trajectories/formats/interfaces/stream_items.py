@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_complete, is_typed
+from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_typed, without_begun_calls
 from lar.trajectories.raw import dig
 
 # Deltas of an item's own text, and the member that they add to.
@@ -20,9 +20,7 @@ _PARTS = {
     "response.reasoning_text.delta": ("content", "content_index", "reasoning_text", "text"),
     "response.reasoning_summary_text.delta": ("summary", "summary_index", "summary_text", "text"),
 }
-
-
-# Of the event, or of the response in it.
+# What ends a stream: the kind of an event, or the status of the response in it.
 _ENDS = frozenset(("completed", "incomplete", "failed", "cancelled", "done"))
 
 
@@ -44,12 +42,7 @@ def _response(events: list[Event], is_whole: bool) -> dict[str, Any]:
             _extend(items, event)
     if response.get("output"):
         return response
-    output = [item for at, item in items.items() if is_whole or at in done or not _is_begun_call(item)]
-    return response | {"output": output}
-
-
-def _is_begun_call(item: dict[str, Any]) -> bool:
-    return str(item.get("type")).endswith("_call") and not is_complete(item.get("arguments"))
+    return response | {"output": without_begun_calls(items, done, is_whole)}
 
 
 def _ends(event: Event) -> bool:

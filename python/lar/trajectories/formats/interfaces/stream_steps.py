@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, is_complete
+from lar.trajectories.formats.interfaces.stream_events import Dialect, Event, without_begun_calls
 
 # Which member of an event begins a step, or a content of the form until June 2026.
 _BEGINS = {"step.start": "step", "content.start": "content"}
@@ -33,12 +33,7 @@ def _interaction(events: list[Event], is_whole: bool) -> dict[str, Any]:
             ended.add(at)
     if interaction.get("steps") or interaction.get("outputs"):
         return interaction
-    kept = [step for at, step in steps.items() if is_whole or at in ended or not _is_begun_call(step)]
-    return interaction | {"steps": kept}
-
-
-def _is_begun_call(step: dict[str, Any]) -> bool:
-    return str(step.get("type")).endswith("_call") and not is_complete(step.get("arguments"))
+    return interaction | {"steps": without_begun_calls(steps, ended, is_whole)}
 
 
 def _extend(step: dict[str, Any], delta: dict[str, Any]) -> None:
