@@ -180,8 +180,6 @@ def _message_of(response: Any) -> dict[str, Any] | None:
     if not isinstance(message, dict):
         return None
     kept = {key: value for key, value in message.items() if value not in (None, [], "")}
-    if "reasoning_content" not in kept and "thinking_blocks" in kept:
-        kept["reasoning_content"] = openhands_sdk.thoughts(kept["thinking_blocks"])
     return {**kept, "role": "assistant"}
 
 

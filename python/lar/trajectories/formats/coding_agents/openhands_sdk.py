@@ -101,19 +101,9 @@ def _turn(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reasoning(value: dict[str, Any]) -> dict[str, str]:
-    item = value.get("responses_reasoning_item") or {}
-    text = (
-        thought_of(value.get("reasoning_content"))
-        or thoughts(value.get("thinking_blocks"))
-        or thought_of(item.get("content"))
-        or thought_of(item.get("summary"))
-    )
+    thoughts = map(value.get, ("reasoning_content", "thinking_blocks", "responses_reasoning_item"))
+    text = next(filter(None, map(thought_of, thoughts)), "")
     return {"reasoning_content": text} if text else {}
-
-
-def thoughts(blocks: Any) -> str:
-    """The text of Anthropic's thinking blocks; redacted ones have none."""
-    return "".join(thought_of(block.get("thinking")) for block in blocks or () if isinstance(block, dict))
 
 
 def _observation(event: dict[str, Any]) -> list[dict[str, Any]]:
