@@ -22,7 +22,7 @@ from typing import Any
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.schema import Message, ToolCall, Trajectory
 from lar.trajectories.sensitive import Detector, Span, merged
-from lar.trajectories.tasks import asked, first_message_task
+from lar.trajectories.tasks import asked, first_message_task, words_of
 
 _Find = Callable[[str], list[Span]]
 
@@ -81,7 +81,7 @@ class Redactor:
             spans = self._detector.find(text)
             for start, end, kind in spans:
                 values.update((form, kind) for form in self._forms(text[start:end], kind))
-                words[_words(text[start:end])] = kind
+                words[words_of(text[start:end])] = kind
             return spans
 
         trajectory = self._mapped(trajectory, by_pattern)
@@ -275,8 +275,3 @@ def _any_of(words: Iterable[str]) -> str:
 def _common_start(first: str, second: str) -> str:
     pairs = enumerate(zip(first, second, strict=False))
     return first[: next((at for at, (one, other) in pairs if one != other), min(len(first), len(second)))]
-
-
-def _words(value: str) -> str:
-    """`value` as `question_task` writes it."""
-    return " ".join(re.findall(r"\w+", value.lower()))

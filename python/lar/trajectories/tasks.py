@@ -77,10 +77,15 @@ def first_message_task(messages: Iterable[Message]) -> str:
 
 def question_task(question: str) -> str:
     """Name the task by its question, the same in every format, without case and punctuation."""
-    words = " ".join(re.findall(r"\w+", question.lower()))
+    words = words_of(question)
     if not words:
         return f"question:{digest(question)}"
     return f"question:{words if len(words) <= MAX_QUESTION else digest(words)}"
+
+
+def words_of(question: str) -> str:
+    """The words of a question as the name of its task has them."""
+    return " ".join(re.findall(r"\w+", question.lower()))
 
 
 def asked(messages: Iterable[Message]) -> str:
