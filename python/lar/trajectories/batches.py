@@ -6,9 +6,9 @@ it has none. So the places in messages are those in the file of requests. Lines 
 file; in memory are about 100 bytes a line.
 """
 
+import codecs
 import hashlib
 import json
-import re
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,10 @@ import numpy as np
 from lar.trajectories.formats.interfaces.batch import failure_of, is_request, is_result
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.files import Source, open_source
-from lar.trajectories.layouts.json_stream import decode_line
+from lar.trajectories.layouts.json_stream import decode_line, has_lines_name
 from lar.trajectories.problems import Problem
 from lar.trajectories.raw import identifier
 
-_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
-_BOM = b"\xef\xbb\xbf"
 _JOINED, _SPARE = 1, 2  # what became of a result; 0: no request has asked for it
 
 Note = Callable[[Problem], object]
@@ -41,7 +39,7 @@ def with_joined_batches(sources: list[Source], note: Note, folder: Path) -> list
     Raises:
         What `note` raises.
     """
-    lined = [one for one in sources if one.on_disk and _LINE_NAMES.search(one.full_name)]
+    lined = [one for one in sources if one.on_disk and has_lines_name(one.full_name)]
     if len(lined) < 2:
         return sources
     kinds = {one.full_name: kind for one in lined if (kind := _kind_of(one)) is not None}
@@ -254,7 +252,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _bare(line: bytes) -> bytes:
-    return line.strip().removeprefix(_BOM)
+    return line.strip().removeprefix(codecs.BOM_UTF8)
 
 
 def _digest(value: Any) -> int:

@@ -257,26 +257,21 @@ def open_source(source: Source) -> Iterator[Opened]:
         BrokenDataError: at once, or while reading, where the compressed data or the archive breaks.
     """
     with source.open() as raw:
-        stream: io.BufferedReader = raw
-        if raw.seekable():
-            magic = raw.read(MAGIC_BYTES)
-            raw.seek(0)
-        else:
-            magic, stream, _ = _peeked(raw, MAGIC_BYTES)
+        magic, stream, _ = _peeked(raw, MAGIC_BYTES)
         compression = compression_of(magic)
         if compression is not None:
             stream = unpacked(stream, compression, source.full_name)
         encoding, stream = decoded(stream)
-        broken = None
-        if stream.seekable():
-            head = stream.read(HEAD)
-            stream.seek(0)
-        else:
-            head, stream, broken = _peeked(stream, HEAD)
+        head, stream, broken = _peeked(stream, HEAD)
         yield Opened(stream, head, _position(raw), bool(compression or encoding), broken)
 
 
-def _peeked(stream: IO[bytes], size: int) -> tuple[bytes, io.BufferedReader, BrokenDataError | None]:
+def _peeked(stream: io.BufferedReader, size: int) -> tuple[bytes, io.BufferedReader, BrokenDataError | None]:
+    """The first bytes of a stream, the stream with them once more, and why it breaks before their end."""
+    if stream.seekable():
+        head = stream.read(size)
+        stream.seek(0)
+        return head, stream, None
     replayed = Replayed(stream, size)
     return replayed.head, io.BufferedReader(Pieces(replayed.read), HEAD), replayed.broken
 

@@ -9,6 +9,7 @@ the one value that lies across the window's edge, and it would be one dependency
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -23,6 +24,7 @@ _COUNTED = 1 << 30  # bytes behind a malformed value
 MAX_MEMBERS = 10_000  # members of a top-level object without a record among them before we give up
 SPACE = " \t\n\r"
 NUL = b"\0"
+_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 # Objects in which one record is wrapped; elsewhere an object that holds a record holds several, by name.
@@ -62,6 +64,11 @@ class BrokenRecordError(Exception):
         super().__init__(message)
         self.line = line
         self.number = number
+
+
+def has_lines_name(name: str) -> bool:
+    """Whether a file's name is one of JSON lines, perhaps compressed."""
+    return _LINE_NAMES.search(name) is not None
 
 
 def looks_like_lines(head: bytes, hint: bool) -> bool:
@@ -283,18 +290,20 @@ def _array(scanner: Scanner, is_message: Callable[[Any], bool]) -> Iterator[_Fou
 
 def _elements(scanner: Scanner) -> Iterator[tuple[Any, int]]:
     """Yield the elements of the next array, each with its line."""
-    scanner.take("[")
-    if scanner.peek() == "]":
-        scanner.take("]")
-        return
-    while True:
-        scanner.peek()
-        line = scanner.line
+    for line in _members(scanner, "[", "]"):
         yield scanner.value(), line
-        if scanner.peek() == "]":
-            scanner.take("]")
-            return
+
+
+def _members(scanner: Scanner, opening: str, closing: str) -> Iterator[int]:
+    """Yield the line of each member of the next array or object; the caller takes the member."""
+    scanner.take(opening)
+    if scanner.peek() != closing:
+        yield scanner.line
+    while scanner.peek() != closing:
         scanner.take(",")
+        scanner.peek()
+        yield scanner.line
+    scanner.take(closing)
 
 
 def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Found]:
@@ -329,19 +338,11 @@ def _object(scanner: Scanner, is_record: Callable[[Any], bool]) -> Iterator[_Fou
 
 def _keys(scanner: Scanner) -> Iterator[tuple[str, int]]:
     """Yield the keys of the next object; the caller decodes the value after each."""
-    scanner.take("{")
-    if scanner.peek() == "}":
-        scanner.take("}")
-        return
-    while True:
+    for line in _members(scanner, "{", "}"):
         if scanner.peek() != '"':
             raise BrokenRecordError(
-                "expected a member's name" if scanner.peek() else "the file is cut off", scanner.line
+                "expected a member's name" if scanner.peek() else "the file is cut off", line
             )
-        line, key = scanner.line, scanner.value()
+        key = scanner.value()
         scanner.take(":")
         yield key, line
-        if scanner.peek() == "}":
-            scanner.take("}")
-            return
-        scanner.take(",")

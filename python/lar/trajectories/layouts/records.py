@@ -1,5 +1,6 @@
 """The raw records of a file of any layout: JSON lines or documents, Parquet, YAML, text logs, sessions."""
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -32,7 +33,6 @@ from lar.trajectories.layouts import (
 from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
 from lar.trajectories.raw import from_json_text
 
-_LINE_NAMES = re.compile(r"\.(jsonl|ndjson|jsonlines)(\.\w+)?$", re.IGNORECASE)
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)
 # From here on the file cannot be read: its compression is broken, or the table in it.
 _BREAKS = (BrokenDataError, BrokenRecordError)
@@ -50,8 +50,8 @@ def raw_records(source: Source, opened: Opened, forced: Format | None) -> Record
         BrokenRecordError: the file is of no known layout, or cannot be read on.
     """
     head, stream = opened.head, opened.stream
-    hint = _LINE_NAMES.search(source.full_name) is not None
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    hint = json_stream.has_lines_name(source.full_name)
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if head.startswith(PARQUET):
         return _table(_parquet_rows(source, opened), forced)
     if arrow.is_arrow(head):
@@ -115,8 +115,8 @@ def _with_context(records: Records, context: dict[str, Any]) -> Records:
 
 def are_separate_lines(source: Source, opened: Opened, forced: Format | None) -> bool:
     """Whether the file is JSON lines, each of which can be read without the others."""
-    start = opened.head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    hint = _LINE_NAMES.search(source.full_name) is not None
+    start = opened.head.removeprefix(codecs.BOM_UTF8).lstrip()
+    hint = json_stream.has_lines_name(source.full_name)
     if not start or opened.head.startswith(PARQUET) or b"\x00" in opened.head:
         return False
     if start[:1] not in (b"{", b"[") and not hint:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from lar.errors import TrajectoryError
-from lar.trajectories.layouts.values import distinct, is_time, spelled, times
+from lar.trajectories.layouts.values import distinct, spelled, times
 
 _BATCH_ROWS = 64  # rows of an Arrow table that are Python objects at a time
 
@@ -91,7 +91,7 @@ def _values(array: pa.Array) -> list[Any]:
         ends = list(accumulate(lengths))
         lists = [inner[end - length : end] for length, end in zip(lengths, ends, strict=True)]
         return _with_nulls(lists, array)
-    if is_time(kind):
+    if pa.types.is_temporal(kind):
         return times(array)
     values = array.to_pylist(maps_as_pydicts="lossy")
     return values if _is_json(kind) else list(map(_present, values))

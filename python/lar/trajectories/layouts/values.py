@@ -37,11 +37,6 @@ def _number(value: Decimal) -> int | float | None:
     return int(value) if is_short and value == value.to_integral_value() else float(value)
 
 
-def is_time(kind: pa.DataType) -> bool:
-    """Whether the values of an Arrow column are `times`."""
-    return bool(pa.types.is_temporal(kind))
-
-
 def times(array: pa.Array) -> list[Any]:
     """The `spelled` dates, times or durations of an Arrow column, to the microsecond.
 
