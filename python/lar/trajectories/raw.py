@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 _LINE_BREAK = re.compile(r"[\r\n]+")
@@ -29,6 +30,21 @@ def dig(value: Any, *keys: str) -> Any:
 def first_of(value: dict[str, Any], *keys: str, default: Any = None) -> Any:
     """The first of the members `keys` that is not None; `default` without one."""
     return next((value[key] for key in keys if value.get(key) is not None), default)
+
+
+def either(value: Any, name: str) -> Any:
+    """The member `name` of an object, written with underscores or in camel case; None without it.
+
+    >>> [either(part, "file_data") for part in ({"file_data": 1}, {"fileData": 2}, {})]
+    [1, 2, None]
+    """
+    return first_of(value, name, _in_camel_case(name)) if isinstance(value, dict) else None
+
+
+@cache
+def _in_camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def value_at(value: Any, path: str, default: Any = None) -> Any:

@@ -146,6 +146,13 @@ def text_read(part: dict[str, Any]) -> str | None:
     return "\n".join([*(one for one in about if isinstance(one, str) and one), text])
 
 
+def texts_of(content: Any) -> list[str]:
+    """The texts in a content: itself, or those of its parts."""
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return [text for text in texts if isinstance(text, str)]
+
+
 def _inner(part: dict[str, Any], key: str) -> dict[str, Any]:
     value = part.get(key)
     return value if isinstance(value, dict) else {}

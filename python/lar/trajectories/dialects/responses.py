@@ -10,6 +10,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import is_of_program, to_json
+from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.raw import first_of
 
 _BETWEEN = "\n\n"  # between two messages of one turn, and between two summaries of thoughts
@@ -153,7 +154,8 @@ class _Turns:
 
     def _think(self, item: dict[str, Any]) -> None:
         """Add a thought: the model's own words where they are logged, else their summary."""
-        thought = _texts(item.get("content"), "") or _texts(item.get("summary"), _BETWEEN)
+        summary = filter(None, texts_of(item.get("summary")))
+        thought = "".join(texts_of(item.get("content"))) or _BETWEEN.join(summary)
         if thought:
             turn = self._turn()
             before = turn.get("reasoning_content")
@@ -205,10 +207,3 @@ def _is_part(value: Any) -> bool:
     return isinstance(value, dict) and str(value.get("type")).startswith(
         ("text", "input_", "output_", "image")
     )
-
-
-def _texts(parts: Any, between: str) -> str:
-    if isinstance(parts, str):
-        return parts
-    texts = [part if isinstance(part, str) else part.get("text") for part in parts or ()]
-    return between.join(text for text in texts if isinstance(text, str) and text)

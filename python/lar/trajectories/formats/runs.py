@@ -1,6 +1,7 @@
-"""What the formats of whole runs share: the name of the task, and whether it was solved."""
+"""What the formats of whole runs share: turns of the agent, the name of the task, whether it was solved."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.draft import first_solved
@@ -19,6 +20,11 @@ _REWARDS = (
     ("test_result", "score"),
     ("success",),
 )
+
+
+def has_agent(raw: Iterable[dict[str, Any]]) -> bool:
+    """Whether one of the raw messages is a turn of the agent."""
+    return any(message["role"] == "assistant" for message in raw)
 
 
 def swe_task(name: Any, space: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
@@ -124,7 +125,7 @@ def _key(message: _Raw) -> str:
     """What a message holds, without its id and its reasoning, which a model may not see again."""
     content = message.get("content")
     if isinstance(content, list):
-        content = "".join(part if isinstance(part, str) else part.get("text") or "" for part in content)
+        content = "".join(texts_of(content))
     calls = [[call.get("function"), call.get("arguments")] for call in message.get("tool_calls") or ()]
     return to_json([message.get("role"), content, calls])
 

@@ -8,6 +8,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.benchmarks.react import split_turns
+from lar.trajectories.formats.runs import has_agent
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import has
 from lar.trajectories.tasks import question_task
@@ -44,7 +45,7 @@ def _read_household(value: dict[str, Any]) -> list[Draft]:
             raw[-1]["content"] += line
         else:
             raw.append({"role": role, "content": line})
-    if not any(message["role"] == "assistant" for message in raw):
+    if not has_agent(raw):
         raise TrajectoryError("no line of the agent's (none begins with >)")
     result = value.get("result")
     return [

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
+from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -26,17 +27,10 @@ _INTERRUPTED = re.compile(r"\s*(\[Response interrupted by [^\]]+\])\s*$")
 _ASKED = re.compile(r"<(task|user_message)>\s*(.*?)\s*</\1>", re.DOTALL)
 
 
-def _texts(message: Any) -> list[str]:
-    content = dig(message, "content")
-    parts = content if isinstance(content, list) else [content]
-    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
-    return [text for text in texts if isinstance(text, str)]
-
-
 def _recognises(value: Any) -> bool:
     if not is_conversation(value):
         return False
-    texts = [text for message in value[:3] for text in _texts(message)]
+    texts = [text for message in value[:3] for text in texts_of(dig(message, "content"))]
     return any(_DETAILS in text for text in texts) or (
         has(value[0], "ts") and any(_ASKED.search(text) for text in texts)
     )
@@ -64,7 +58,7 @@ def _draft(messages: list[Any], system: Iterable[dict[str, Any]] = ()) -> Draft:
             message = {"reasoning_content": thoughts, **message}
             thoughts = []
         raw += _turns(_with_files(message))
-    asked = next((found for text in _texts(raw[0]) if (found := _ASKED.search(text))), None)
+    asked = next((found for text in texts_of(raw[0].get("content")) if (found := _ASKED.search(text))), None)
     task = question_task(asked[2]) if asked else None
     model = first_text(map(_model, raw))
     return Draft(normalize_messages([*system, *raw]), task=task, model=model)
@@ -75,7 +69,7 @@ def _turns(message: dict[str, Any]) -> list[dict[str, Any]]:
 
     Nothing may stand between calls and their results, so a notice beside calls is left out, and counted.
     """
-    texts = _texts(message)
+    texts = texts_of(message.get("content"))
     if message.get("role") != "assistant" or not texts:
         return [message]
     if "".join(texts).strip() == _NO_ANSWER:
@@ -84,7 +78,7 @@ def _turns(message: dict[str, Any]) -> list[dict[str, Any]]:
     if notice is None:
         return [message]
     parts = message["content"] if isinstance(message["content"], list) else [message["content"]]
-    at = max(at for at, part in enumerate(parts) if _texts({"content": [part]}))
+    at = max(at for at, part in enumerate(parts) if texts_of([part]))
     said = texts[-1][: notice.start()]
     parts = [*parts[:at], *([{"type": "text", "text": said}] if said else []), *parts[at + 1 :]]
     turns = [{**message, "content": parts}] if parts or message.get("reasoning_content") else []

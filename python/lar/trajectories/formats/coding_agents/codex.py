@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
+from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
@@ -20,6 +21,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
     Item,
     printed_items,
 )
+from lar.trajectories.formats.runs import has_agent
 from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import dig, first_text, has, identifier, text_or_none
@@ -64,7 +66,7 @@ class _Session:
             for turn in turns_of_items(self.kept)
         ]
         new = turns_of_items(self.items)
-        if _has_agent(new):
+        if has_agent(new):
             self.drafts.append(self._draft(self._system(raw + new) + raw + new))
         self.kept, self.items = kept, []
 
@@ -73,7 +75,7 @@ class _Session:
         context = self.kept + self.items
         begins = [place for place, item in enumerate(context) if _is_prompt(item)]
         place = begins[-turns] if 0 < turns <= len(begins) else 0
-        if place >= len(self.kept) and not _has_agent(turns_of_items(context[place:])):
+        if place >= len(self.kept) and not has_agent(turns_of_items(context[place:])):
             self.items = self.items[: place - len(self.kept)]  # nobody had answered
         else:
             self.cut(context[:place])
@@ -82,7 +84,7 @@ class _Session:
         """The session's instructions, where no message repeats them."""
         base = self.meta.get("base_instructions") or self.meta.get("instructions")
         text = text_or_none(base.get("text") if isinstance(base, dict) else base)
-        if text is None or any(text in str(part) for turn in raw for part in _parts(turn)):
+        if text is None or any(text in said for turn in raw for said in texts_of(turn.get("content"))):
             return []
         return [{"role": "system", "content": text}]
 
@@ -201,19 +203,9 @@ def _origin(meta: dict[str, Any]) -> str | None:
     return first_text((parent, meta.get("parent_thread_id"), meta.get("forked_from_id")))
 
 
-def _has_agent(turns: list[dict[str, Any]]) -> bool:
-    return any(turn["role"] == "assistant" for turn in turns)
-
-
 def _is_prompt(item: Item) -> bool:
-    first = next(iter(_parts(item)), "")
-    return item.get("role") == "user" and not str(first).lstrip().startswith(_OWN)
-
-
-def _parts(message: dict[str, Any]) -> list[Any]:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [content]
-    return [part.get("text") if isinstance(part, dict) else part for part in parts]
+    first = next(iter(texts_of(item.get("content"))), "")
+    return item.get("role") == "user" and not first.lstrip().startswith(_OWN)
 
 
 def _recognises(value: Any) -> bool:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.dialects.responses import is_item
 from lar.trajectories.raw import has
 
@@ -39,7 +40,7 @@ class Events:
             kind = str(item.get("type", "message"))
             role = "thought" if kind == "reasoning" else str(item.get("role"))
             if role in self._texts:
-                texts = list(_texts(item))
+                texts = _texts(item)
                 self._texts[role] |= {*texts, "".join(texts), "\n".join(texts)}
                 if role == "assistant":
                     self._shown |= {shown for text in (*texts, "".join(texts)) for shown in _shown(text)}
@@ -160,10 +161,5 @@ def _printed(item: dict[str, Any], call: Item) -> Iterator[Item]:
     yield {"type": "function_call_output", "call_id": item.get("id"), "output": _result(item)}
 
 
-def _texts(item: Item) -> Iterator[str]:
-    for key in ("content", "summary"):
-        parts = item.get(key)
-        for part in parts if isinstance(parts, list) else [parts]:
-            text = part.get("text") if isinstance(part, dict) else part
-            if isinstance(text, str):
-                yield text
+def _texts(item: Item) -> list[str]:
+    return [*texts_of(item.get("content")), *texts_of(item.get("summary"))]

@@ -10,6 +10,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name
+from lar.trajectories.formats.runs import has_agent
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import first_message_task
@@ -46,11 +47,7 @@ def _read(record: Record) -> list[Draft]:
         if raw is not None:
             agents.setdefault(agent, []).append(raw)
     task = first_message_task(normalize_messages([asked])) if asked else f"copilot/{session}"
-    found = [
-        (models.get(agent, models.get("")), raw)
-        for agent, raw in agents.items()
-        if any(message["role"] == "assistant" for message in raw)
-    ]
+    found = [(models.get(agent, models.get("")), raw) for agent, raw in agents.items() if has_agent(raw)]
     return [
         Draft(normalize_messages(raw), id=branch_name(session, number), task=task, model=model)
         for number, (model, raw) in enumerate(found)

@@ -14,7 +14,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
-from lar.trajectories.formats.runs import success_of, task_of
+from lar.trajectories.formats.runs import has_agent, success_of, task_of
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import dig, first_text, has, text_or_none
 from lar.trajectories.schema import Tool
@@ -222,11 +222,7 @@ def _conversations(events: Iterable[dict[str, Any]]) -> list[_Conversation]:
         if event.get("action") == "delegate":
             stack.append(_Conversation())
             found.append(stack[-1])
-    return [talk for talk in found if talk is found[0] or _has_agent(talk.messages)]
-
-
-def _has_agent(messages: list[dict[str, Any]]) -> bool:
-    return any(message["role"] == "assistant" for message in messages)
+    return [talk for talk in found if talk is found[0] or has_agent(talk.messages)]
 
 
 def _is_event(value: Any) -> bool:

@@ -5,7 +5,6 @@ with `partial` are pieces of one that follows, and are left out.
 """
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -14,7 +13,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.gemini import raw_parts
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, identifier
+from lar.trajectories.raw import dig, either, identifier
 
 _CASES = ("eval_cases", "eval_case_results")
 _GRADES = {1: True, 2: False, "PASSED": True, "FAILED": False}
@@ -23,24 +22,11 @@ _HEAD = 8  # entries, of which one is an event of an agent or its user
 _Raw = dict[str, Any]
 
 
-def _of(value: Any, name: str) -> Any:
-    """The member `name` of an object, written with underscores or in camel case."""
-    if not isinstance(value, dict):
-        return None
-    return value[name] if name in value else value.get(_in_camel_case(name))
-
-
-@cache
-def _in_camel_case(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
-
-
 def _is_event(value: Any) -> bool:
     named = isinstance(value, dict) and isinstance(value.get("author"), str)
     return (
         named
-        and isinstance(_of(value, "invocation_id"), str)
+        and isinstance(either(value, "invocation_id"), str)
         and isinstance(dig(value, "content", "parts"), list)
     )
 
@@ -56,7 +42,7 @@ def _events(value: _Raw) -> list[Any]:
 
 def _cases(value: Any) -> list[_Raw]:
     """The cases of a set of evaluations, or of its results."""
-    found = next((cases for key in _CASES if isinstance(cases := _of(value, key), list)), [])
+    found = next((cases for key in _CASES if isinstance(cases := either(value, key), list)), [])
     return [case for case in found if isinstance(case, dict) and _invocations(case)]
 
 
@@ -64,10 +50,10 @@ def _invocations(case: _Raw) -> list[_Raw]:
     """What was asked and answered in a case: as it was recorded, or as it went when it was graded."""
     recorded = case.get("conversation")
     if not isinstance(recorded, list):
-        graded = _of(case, "eval_metric_result_per_invocation")
+        graded = either(case, "eval_metric_result_per_invocation")
         listed = graded if isinstance(graded, list) else []
-        recorded = [_of(result, "actual_invocation") for result in listed]
-    return [invocation for invocation in recorded if _of(invocation, "user_content")]
+        recorded = [either(result, "actual_invocation") for result in listed]
+    return [invocation for invocation in recorded if either(invocation, "user_content")]
 
 
 def _read(record: Record) -> list[Draft]:
@@ -76,8 +62,8 @@ def _read(record: Record) -> list[Draft]:
         return [
             Draft(
                 normalize_messages([part for one in _invocations(case) for part in _invoked(one)]),
-                task=f"adk/{identifier(_of(case, 'eval_id'))}",
-                success=_GRADES.get(_of(case, "final_eval_status")),
+                task=f"adk/{identifier(either(case, 'eval_id'))}",
+                success=_GRADES.get(either(case, "final_eval_status")),
             )
             for case in cases
         ]
@@ -97,7 +83,7 @@ def _turn(event: Any) -> Iterator[_Raw]:
     if not parts or event.get("partial"):
         return
     author = event.get("author")
-    answers = all(_of(part, "function_response") for part in parts)
+    answers = all(either(part, "function_response") for part in parts)
     if author == "user" or answers:
         yield {"role": "user", "content": raw_parts(parts)}
     else:
@@ -106,17 +92,17 @@ def _turn(event: Any) -> Iterator[_Raw]:
 
 def _invoked(invocation: _Raw) -> Iterator[_Raw]:
     """The messages of one request: what was asked, calls and results, texts between, the answer."""
-    yield {"role": "user", "content": raw_parts(dig(_of(invocation, "user_content"), "parts"))}
-    between = _of(invocation, "intermediate_data") or {}
-    if uses := _of(between, "tool_uses"):
+    yield {"role": "user", "content": raw_parts(dig(either(invocation, "user_content"), "parts"))}
+    between = either(invocation, "intermediate_data") or {}
+    if uses := either(between, "tool_uses"):
         yield {"role": "assistant", "content": "", "tool_calls": uses}
-    for response in _of(between, "tool_responses") or ():
+    for response in either(between, "tool_responses") or ():
         yield {"role": "user", "content": raw_parts({"functionResponse": response})}
-    for author, parts in _of(between, "intermediate_responses") or ():
+    for author, parts in either(between, "intermediate_responses") or ():
         yield {"role": "assistant", "name": author, "content": raw_parts(parts)}
-    for event in _of(between, "invocation_events") or ():
+    for event in either(between, "invocation_events") or ():
         yield from _turn(event)
-    answer = dig(_of(invocation, "final_response"), "parts")
+    answer = dig(either(invocation, "final_response"), "parts")
     if answer:
         yield {"role": "assistant", "content": raw_parts(answer)}
 

@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import dig, first_text, from_json_text, has
+from lar.trajectories.raw import dig, either, first_text, from_json_text, has
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 
@@ -71,7 +71,7 @@ def _raw_part(part: Any) -> list[dict[str, Any]]:
     elif isinstance(thought, str) and thought:
         said = [{"type": "thinking", "thinking": thought}]
     for name, read in _KINDS.items():
-        if isinstance(item := _either(part, name), dict):
+        if isinstance(item := either(part, name), dict):
             return [*said, read(item)]
     # A part of a new kind gets a placeholder with its name; a signature is for the server.
     names = [name for name, item in part.items() if isinstance(item, dict | list) and item]
@@ -79,7 +79,7 @@ def _raw_part(part: Any) -> list[dict[str, Any]]:
 
 
 def _media(item: dict[str, Any]) -> dict[str, Any]:
-    kind = str(_either(item, "mimeType") or "").partition("/")[0]
+    kind = str(either(item, "mime_type") or "").partition("/")[0]
     return {"type": kind if kind in ("image", "audio", "video") else "file"}
 
 
@@ -97,28 +97,22 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 _KINDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "functionCall": lambda call: {
+    "function_call": lambda call: {
         "type": "tool_use",
         "id": call.get("id"),
         "name": call["name"],
         "input": call.get("args"),
     },
-    "functionResponse": _result,
-    "executableCode": lambda code: {"type": "tool_use", "name": _CODE, "input": code},
-    "codeExecutionResult": lambda ran: {
+    "function_response": _result,
+    "executable_code": lambda code: {"type": "tool_use", "name": _CODE, "input": code},
+    "code_execution_result": lambda ran: {
         "type": "tool_result",
         "name": _CODE,
         "content": ran.get("output") or ran.get("outcome"),
     },
-    "inlineData": _media,
-    "fileData": _media,
+    "inline_data": _media,
+    "file_data": _media,
 }
-
-
-def _either(value: dict[str, Any], name: str) -> Any:
-    """The member `name`, which Python's client writes with underscores."""
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
-    return value[name] if value.get(name) is not None else value.get(snake)
 
 
 def system_messages(instruction: Any) -> list[dict[str, Any]]:
@@ -217,10 +211,10 @@ def _read(record: Record) -> list[Draft]:
     value = record.value
     request, response = _request(value) or {}, _response(value)
     contents = [*(_contents(request) or []), *_reply(value, response)]
-    instruction = system_messages(_either(request, "systemInstruction"))
+    instruction = system_messages(either(request, "system_instruction"))
     messages = normalize_messages(instruction + raw_messages(contents))
     settings = request.get("runSettings") or request.get("meta") or {}
-    version = _either(response, "modelVersion")
+    version = either(response, "model_version")
     names = (request.get("model"), value.get("model"), version, settings.get("model"))
     return [
         Draft(

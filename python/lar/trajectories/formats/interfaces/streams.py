@@ -29,17 +29,17 @@ def whole_reply(value: Any) -> Any:
 
     Server-sent text of no known interface gives an error, so that nobody takes it for text of the agent.
     """
-    is_sent = _is_sent(value)
-    events = _events(value)
+    given = "\n".join(value) if _are_lines(value) else value
+    events = _events(given)
     for dialect in _DIALECTS:
         if any(map(dialect.is_mine, events)):
             try:
-                is_whole = _is_done(value) or any(map(dialect.is_end, events))
+                is_whole = _is_done(given) or any(map(dialect.is_end, events))
                 reply = dialect.assemble(events, is_whole)
             except MALFORMED:
                 return _UNREAD
             return reply if is_whole else {**reply, _CUT: True}
-    return _UNREAD if is_sent else value
+    return _UNREAD if _is_sent(given) else value
 
 
 def is_event(value: dict[str, Any]) -> bool:
@@ -54,15 +54,13 @@ def is_cut(reply: Any) -> bool:
 
 def _is_done(value: Any) -> bool:
     """Whether a stream has the line with which OpenAI's streams end."""
-    text = "\n".join(value) if _are_lines(value) else value
-    if isinstance(text, list):
-        return any("[DONE]" in (item, dig(item, "data")) for item in text)
-    return isinstance(text, str) and _DONE.search(text) is not None
+    if isinstance(value, list):
+        return any("[DONE]" in (item, dig(item, "data")) for item in value)
+    return isinstance(value, str) and _DONE.search(value) is not None
 
 
 def _is_sent(value: Any) -> bool:
-    text = "\n".join(value) if _are_lines(value) else value
-    return isinstance(text, str) and _SENT.match(text) is not None and _OBJECT.search(text) is not None
+    return isinstance(value, str) and _SENT.match(value) is not None and _OBJECT.search(value) is not None
 
 
 def _are_lines(value: Any) -> bool:
@@ -70,8 +68,6 @@ def _are_lines(value: Any) -> bool:
 
 
 def _events(value: Any) -> list[Event]:
-    if _are_lines(value):
-        value = "\n".join(value)
     if isinstance(value, str):
         return _of_text(value)
     if isinstance(value, dict) and isinstance(value.get("response"), dict) and "type" in value:

@@ -6,6 +6,8 @@ data}) and plain ({type: "ai", content, tool_calls}).
 
 from typing import Any
 
+from lar.trajectories.dialects.parts import texts_of
+
 ROLES = {
     "human": "user",
     "ai": "assistant",
@@ -56,7 +58,7 @@ def raw_message(value: dict[str, Any]) -> dict[str, Any]:
     for key in _THOUGHTS:
         if thought := extra.get(key) or body.get(key):
             raw[key] = thought
-    if extra.get("refusal") and not _has_text(raw["content"]):
+    if extra.get("refusal") and not any(texts_of(raw["content"])):
         beside = raw["content"] if isinstance(raw["content"], list) else []
         raw["content"] = [*beside, {"type": "refusal", "refusal": extra["refusal"]}]
     if calls := _calls(body, extra):
@@ -65,12 +67,6 @@ def raw_message(value: dict[str, Any]) -> dict[str, Any]:
     elif kind == "ai" and raw["content"] == _OUT_OF_STEPS:
         raw["weight"] = 0
     return raw
-
-
-def _has_text(content: Any) -> bool:
-    """Whether a content has a text of the model, and not a refusal or a thought alone."""
-    parts = content if isinstance(content, list) else [content]
-    return any(part.get("text") if isinstance(part, dict) else part for part in parts)
 
 
 def _calls(body: dict[str, Any], extra: dict[str, Any]) -> list[Any]:
