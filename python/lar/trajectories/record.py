@@ -7,12 +7,10 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import NO_AGENT, NO_KEYS, Draft, Keys, finish, has_content
 from lar.trajectories.formats import NO_LIST, WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import MALFORMED
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import from_json_text
 from lar.trajectories.schema import Trajectory
-
-# What Python raises where a record lacks the shape of its format.
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def _drafts(format_: Format, record: Record) -> list[Draft]:
         return format_.read(record)
     except TrajectoryError:
         raise  # also a ValueError, but its message is complete already
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise TrajectoryError(
             f"not a well-formed record of its format ({type(error).__name__}: {error})"
         ) from None
@@ -108,9 +106,17 @@ def _drafts(format_: Format, record: Record) -> list[Draft]:
 
 def _found(draft: Draft, trajectory: Trajectory, keys: Keys, entry: int | None) -> Found:
     names_task = keys.task is not None or (bool(draft.task) and not draft.is_session)
-    kinds = (draft.is_call, names_task, draft.is_fork, draft.is_part)
     return Found(
-        trajectory, *kinds, draft.reply_id, draft.is_cut, draft.previous_id, draft.is_rendered, entry
+        trajectory,
+        is_call=draft.is_call,
+        names_task=names_task,
+        is_fork=draft.is_fork,
+        is_part=draft.is_part,
+        reply_id=draft.reply_id,
+        is_cut=draft.is_cut,
+        previous_id=draft.previous_id,
+        is_rendered=draft.is_rendered,
+        entry=entry,
     )
 
 

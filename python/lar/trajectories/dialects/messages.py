@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import calls_in_text, calls_of, is_plain_call, to_json, tool_call
-from lar.trajectories.dialects.parts import are_parts, read_parts, thought_of
+from lar.trajectories.dialects.parts import are_parts, read_parts, text_in
 from lar.trajectories.dialects.programs import without_program_calls
 from lar.trajectories.raw import dig, first_of
 from lar.trajectories.schema import ROLES, Message, Role
@@ -212,7 +212,7 @@ def _other_ids(value: dict[str, Any]) -> list[Any]:
 
 def _reasoning(value: dict[str, Any], thoughts: str) -> str:
     keys = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
-    said = next((text for key in keys if (text := thought_of(value.get(key)))), thoughts)
+    said = next((text for key in keys if (text := text_in(value.get(key)))), thoughts)
     plan = value.get("tool_plan")  # Cohere: what the model thinks before its calls
     return "\n\n".join(filter(None, (said, plan))) if isinstance(plan, str) else said
 

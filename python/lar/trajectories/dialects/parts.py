@@ -100,7 +100,7 @@ def _add(piece: Piece, kind: str, part: dict[str, Any]) -> None:
     if kind in _TEXTS:
         piece.texts.append(_text(part))
     elif kind in _THOUGHTS:
-        piece.thoughts.append(thought_of(part))
+        piece.thoughts.append(text_in(part))
     elif kind in _CALLS:
         piece.calls += [] if is_of_program(part) else [tool_call(part)]
     elif kind not in PLACEHOLDERS and isinstance(part.get("text"), str):
@@ -168,16 +168,16 @@ def _joined(content: Any) -> str | None:
     return "".join(text if isinstance(text, str) else word for text, word in zip(texts, words, strict=True))
 
 
-def thought_of(value: Any) -> str:
-    """The text of a thought, written as text, as a part, or as a list of parts; "" where there is none."""
+def text_in(value: Any) -> str:
+    """The text in a text, a part or a list of parts, be it said or thought; "" where there is none."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "".join(map(thought_of, value))
+        return "".join(map(text_in, value))
     if not isinstance(value, dict):
         return ""
     keys = ("thinking", "reasoning", "text", "content", "summary", "reasoning_content")
-    return next((text for key in keys if (text := thought_of(value.get(key)))), "")
+    return next((text for key in keys if (text := text_in(value.get(key)))), "")
 
 
 def _result(part: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lar.errors import OptionError, TrajectoryError
 from lar.trajectories.dialects.messages import ROLE_NAMES, is_conversation
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import Draft, Keys, no_content
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
@@ -125,7 +125,7 @@ def _request(given: Any, holder: dict[str, Any], value: dict[str, Any], path: st
     if not isinstance(given, str) and not (isinstance(given, list) and known_input(given)):
         raise TrajectoryError(f"neither a text nor messages of a known form at the messages key {path!r}")
     given = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    system = (thought_of(at.get(key)) for at in (holder, value) for key in chat.SYSTEM)
+    system = (text_in(at.get(key)) for at in (holder, value) for key in chat.SYSTEM)
     return {"messages": given, "system": next(filter(None, system), None)}
 
 

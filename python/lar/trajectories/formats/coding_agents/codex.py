@@ -15,6 +15,7 @@ from lar.trajectories.dialects.responses import is_item, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import readable_items, readable_messages
 from lar.trajectories.formats.coding_agents.codex_events import (
     USER_COMMAND,
     Events,
@@ -22,7 +23,6 @@ from lar.trajectories.formats.coding_agents.codex_events import (
     printed_items,
 )
 from lar.trajectories.formats.runs import has_agent
-from lar.trajectories.formats.sessions import readable_items, readable_messages
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import dig, first_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool

@@ -13,8 +13,8 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
-from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
 from lar.trajectories.layouts.json_stream import Record

@@ -7,7 +7,7 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.runs import success_of, task_of
@@ -102,7 +102,7 @@ def _turn(event: dict[str, Any]) -> dict[str, Any]:
 
 def _reasoning(value: dict[str, Any]) -> dict[str, str]:
     thoughts = map(value.get, ("reasoning_content", "thinking_blocks", "responses_reasoning_item"))
-    text = next(filter(None, map(thought_of, thoughts)), "")
+    text = next(filter(None, map(text_in, thoughts)), "")
     return {"reasoning_content": text} if text else {}
 
 

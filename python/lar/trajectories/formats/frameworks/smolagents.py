@@ -9,7 +9,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.json_stream import Record
@@ -128,7 +128,7 @@ def _action(step: _Raw) -> list[_Raw]:
     said = said if isinstance(said, dict) else {}
     text = step.get("model_output") or said.get("content") or ""
     turn: _Raw = {"role": "assistant", "content": text}
-    if reasoning := thought_of(said.get("reasoning_content")) or _raw_reasoning(said):
+    if reasoning := text_in(said.get("reasoning_content")) or _raw_reasoning(said):
         turn["reasoning_content"] = reasoning
     calls = said.get("tool_calls") or _own_calls(step, text if isinstance(text, str) else to_json(text))
     if calls:
@@ -149,7 +149,7 @@ def _last_answer(step: _Raw, text: Any) -> list[_Raw]:
 def _raw_reasoning(said: _Raw) -> str:
     choices = dig(said, "raw", "choices")
     return (
-        thought_of(dig(choices[0], "message", "reasoning_content"))
+        text_in(dig(choices[0], "message", "reasoning_content"))
         if isinstance(choices, list) and choices
         else ""
     )

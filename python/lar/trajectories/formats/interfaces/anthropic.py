@@ -4,7 +4,7 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
@@ -59,7 +59,7 @@ def _model(exchange: Exchange, value: dict[str, Any]) -> str | None:
 
 
 def _system(request: dict[str, Any]) -> list[dict[str, Any]]:
-    text = thought_of(request.get("system"))
+    text = text_in(request.get("system"))
     return [{"role": "system", "content": text}] if text else []
 
 
@@ -94,7 +94,7 @@ def _part(part: Any) -> Any:
         return {"type": "tool_result", "tool_use_id": result.get("toolUseId"), "content": content}
     if has(part, "reasoningContent"):
         thought = part["reasoningContent"].get("reasoningText")
-        return {"type": "thinking", "thinking": thought_of(thought)}
+        return {"type": "thinking", "thinking": text_in(thought)}
     if has(part, "json"):
         return {"type": "text", "text": to_json(part["json"])}
     kind = next(iter(part), "text")

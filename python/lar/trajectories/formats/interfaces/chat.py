@@ -13,7 +13,7 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.masked import is_told, without_masks
 from lar.trajectories.dialects.messages import is_conversation, is_message, normalize_messages, plain_messages
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, first_solved, no_content
 from lar.trajectories.formats.base import Format
@@ -192,7 +192,7 @@ def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
         "developer",
     ):
         return messages
-    text = next((text for key in SYSTEM if (text := thought_of(value.get(key)))), "")
+    text = next((text for key in SYSTEM if (text := text_in(value.get(key)))), "")
     return [{"role": "system", "content": text}, *messages] if text else messages
 
 

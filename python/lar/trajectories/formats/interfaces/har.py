@@ -9,9 +9,9 @@ from typing import Any
 from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import MALFORMED, reason_of
 from lar.trajectories.formats.interfaces import anthropic, chat, gemini, interactions, responses
 from lar.trajectories.formats.interfaces.exchange import exchange_of, http_entries
-from lar.trajectories.formats.sessions import MALFORMED, reason_of
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import dig
 

@@ -5,9 +5,9 @@ from typing import Any
 from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import readable_messages
 from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
 from lar.trajectories.formats.interfaces.conversations import Conversation, are_several, conversations_of
-from lar.trajectories.formats.sessions import readable_messages
 from lar.trajectories.layouts.json_stream import Record
 
 

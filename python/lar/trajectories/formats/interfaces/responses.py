@@ -7,11 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.responses import has_calls, is_item, is_items, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import readable_items
 from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import (
     Exchange,
@@ -22,7 +23,6 @@ from lar.trajectories.formats.interfaces.exchange import (
     reply_id,
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
-from lar.trajectories.formats.sessions import readable_items
 from lar.trajectories.layouts.json_stream import Record
 from lar.trajectories.raw import first_text, from_json_text, from_known_json, has, identifier
 from lar.trajectories.schema import Message
@@ -117,7 +117,7 @@ def _conversation(request: dict[str, Any]) -> str | None:
 
 
 def _with_instructions(messages: list[Message], sources: tuple[dict[str, Any], ...]) -> list[Message]:
-    text = next((text for at in sources if (text := thought_of(at.get("instructions")))), "")
+    text = next((text for at in sources if (text := text_in(at.get("instructions")))), "")
     return [{"role": "system", "content": text}, *messages] if text else messages
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.dialects.parts import thought_of
+from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.formats.interfaces.partial_args import join_calls
 from lar.trajectories.raw import dig, from_json_text
 
@@ -133,7 +133,7 @@ def _add_parts(message: dict[str, Any], parts: list[Any]) -> None:
     for part in parts:
         if isinstance(part, dict):
             key = "content" if part.get("type") == "text" else "reasoning_content"
-            message[key] = message.get(key, "") + thought_of(part)
+            message[key] = message.get(key, "") + text_in(part)
 
 
 def _deltas(events: list[Event]) -> Iterator[dict[str, Any]]:

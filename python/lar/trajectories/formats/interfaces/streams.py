@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from lar.trajectories.formats.broken_parts import MALFORMED
 from lar.trajectories.formats.interfaces import stream_cohere, stream_events, stream_items, stream_steps
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
-from lar.trajectories.formats.sessions import MALFORMED
 from lar.trajectories.raw import dig, from_json_text, lines_of
 
 # The first line of server-sent text; some servers begin with a comment. Its data must be an object.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.draft import Draft, no_content
-from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.tracers.calls import conventions
 from lar.trajectories.formats.tracers.calls.call import make_draft, read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from lar.trajectories.draft import Draft, no_content
-from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content

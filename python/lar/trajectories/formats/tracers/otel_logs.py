@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.draft import Draft, has_content
-from lar.trajectories.formats.attempts import Attempts
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.tracers import otel
 from lar.trajectories.formats.tracers.calls.conventions import read_call
 from lar.trajectories.formats.tracers.calls.spans import Span, id_of, plain, plain_attributes
