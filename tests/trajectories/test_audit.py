@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories import Report, Trajectory, read_trajectories
-from lar.trajectories.audit import LABELS, left_out
+from lar.trajectories.audit import LABELS, Audit
 
 USER = {"role": "user", "content": "How many crates?"}
 SAID = {"role": "assistant", "content": "Twelve."}
@@ -234,8 +234,8 @@ def test_a_text_cut_into_messages_is_held():
     trajectory = Trajectory(
         "1", "t", [{"role": "user", "content": "Q: a\n"}, {"role": "assistant", "content": "A: b\n"}]
     )
-    assert left_out({"traj": "Q: a\nA: b\n"}, [trajectory]) == {}
-    assert left_out({"traj": "head\nQ: a\nA: b\n"}, [trajectory]) == {"traj": 4}
+    assert Audit([trajectory]).left_out({"traj": "Q: a\nA: b\n"}) == {}
+    assert Audit([trajectory]).left_out({"traj": "head\nQ: a\nA: b\n"}) == {"traj": 4}
 
 
 def test_fields_around_the_records_of_a_file_are_counted_once(tmp_path):

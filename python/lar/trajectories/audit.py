@@ -5,7 +5,7 @@ so a format that forgets a field cannot hide it.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_marker
@@ -71,24 +71,6 @@ _NO_DATA = re.compile(r"event: *[\w.]+$|data: *(\[DONE\])?$|data:[\w.+-]+/[\w.+-
 _Path = tuple[str, ...]
 
 
-def left_out_of_each(values: Iterable[Any], trajectories: Iterable[Trajectory]) -> Iterator[dict[str, int]]:
-    """Yield what `left_out` gives for each of several raw records, which the `trajectories` are made of."""
-    audit = Audit(trajectories)
-    for value in values:
-        yield audit.left_out(value)
-
-
-def left_out(value: Any, trajectories: Iterable[Trajectory]) -> dict[str, int]:
-    """The texts of the raw record `value` that none of its `trajectories` holds: {path: characters}.
-
-    A path is that of the members, `messages[].content`; list indices and numbers in names do not count. JSON
-    within a string is opened. A text counts as held where it stands in a text of a trajectory, as it is or as
-    JSON writes it; of a text that was cut into messages, the lines that are missing are counted. Halves of
-    characters, for which a trajectory has U+FFFD, are counted at a path of their own.
-    """
-    return Audit(trajectories).left_out(value)
-
-
 class Audit:
     """Walks through raw records and counts what is missing in the trajectories that are made of them.
 
@@ -103,7 +85,13 @@ class Audit:
         self._known: dict[tuple[str, bool | None, bool], int] = {}
 
     def left_out(self, value: Any) -> dict[str, int]:
-        """What `left_out` gives for the raw record `value`."""
+        """The texts of the raw record `value` that no trajectory holds: {path: characters}.
+
+        A path is that of the members, `messages[].content`; list indices and numbers in names do not count.
+        JSON within a string is opened. A text counts as held where it stands in a text of a trajectory, as it
+        is or as JSON writes it; of a text that was cut into messages, the lines that are missing are counted.
+        Halves of characters, for which a trajectory has U+FFFD, are counted at a path of their own.
+        """
         self._counts = {}
         self._value(value, (), is_own=None)
         return self._counts

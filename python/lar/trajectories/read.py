@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.audit import left_out, left_out_of_each
+from lar.trajectories.audit import Audit
 from lar.trajectories.batches import with_joined_batches
 from lar.trajectories.draft import NO_AGENT, Keys, outcome_elsewhere
 from lar.trajectories.exact import exact
@@ -309,7 +309,7 @@ class Reader:
         if around is None or (following is not None and following.fields is around.fields):
             return
         fields = {name: value for name, value in around.fields.items() if name != TRIAL}
-        texts = left_out(fields, [found.trajectory for found in around.reading.found])
+        texts = Audit([found.trajectory for found in around.reading.found]).left_out(fields)
         named = {f"(file).{path}": characters for path, characters in texts.items()}
         self.report.leave_out(around.reading.format, named, around.place)
 
@@ -354,8 +354,9 @@ class Reader:
             value = {**value, "messages": None}
         entries = value if reading.places else [value]
         trajectories = [found.trajectory for found in reading.found]
-        for entry, texts in enumerate(left_out_of_each(entries, trajectories)):
-            if texts:
+        audit = Audit(trajectories)
+        for entry, raw in enumerate(entries):
+            if texts := audit.left_out(raw):
                 self.report.leave_out(reading.format, texts, place.of(entry))
         if not reading.is_plain:
             self.report.replace(replaced_parts(value, trajectories), place.of())

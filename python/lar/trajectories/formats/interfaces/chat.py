@@ -237,11 +237,16 @@ def _read(record: Record) -> list[Draft]:
     if len(told) < len(messages) and not any(map(is_told, told)):
         return [no_content()]
     schemas = (parse_tools(at.get(key)) for at in (inner, value) for key in TOOLS)
-    draft = _draft(value, told, inner, next(filter(None, schemas), None))
     raw = _raw_reply(value)
-    draft = replace(draft, is_call=bool(reply), is_unanswered=len(told) < len(messages))
-    draft = replace(draft, reply_id=reply_id(raw), is_cut=is_cut(raw))
-    return [replace(draft, is_rendered=is_rendered(inner.get("prompt")))]
+    draft = replace(
+        _draft(value, told, inner, next(filter(None, schemas), None)),
+        is_call=bool(reply),
+        is_unanswered=len(told) < len(messages),
+        reply_id=reply_id(raw),
+        is_cut=is_cut(raw),
+        is_rendered=is_rendered(inner.get("prompt")),
+    )
+    return [draft]
 
 
 def is_rendered(prompt: Any) -> bool:

@@ -14,15 +14,13 @@ from lar.trajectories.formats.tracers import otel
 from lar.trajectories.formats.tracers.calls.conventions import read_call
 from lar.trajectories.formats.tracers.calls.spans import Span, id_of, plain, plain_attributes
 from lar.trajectories.layouts.json_stream import Record
-from lar.trajectories.raw import first_of
+from lar.trajectories.raw import either
 
 _CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 
 
 def _is_document(value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return isinstance(first_of(value, "resourceLogs", "resource_logs"), list)
+    return isinstance(either(value, "resource_logs"), list)
 
 
 def _read(record: Record) -> list[Draft]:
@@ -30,13 +28,10 @@ def _read(record: Record) -> list[Draft]:
     spans: dict[tuple[Any, Any], Span] = {}
     for entry in (entry for document in documents if _is_document(document) for entry in _entries(document)):
         attributes = plain_attributes(entry.get("attributes"))
-        name = first_of(entry, "eventName", "event_name") or attributes.get("event.name")
+        name = either(entry, "event_name") or attributes.get("event.name")
         if not isinstance(name, str) or not name.startswith("gen_ai."):
             continue
-        trace, own = (
-            id_of(first_of(entry, "traceId", "trace_id")),
-            id_of(first_of(entry, "spanId", "span_id")),
-        )
+        trace, own = id_of(either(entry, "trace_id")), id_of(either(entry, "span_id"))
         span = spans.setdefault((trace, own), Span(trace, own))
         span.attributes |= {key: value for key, value in attributes.items() if key not in _CONTENT}
         body = plain(entry.get("body"))
@@ -52,9 +47,9 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _entries(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for resource in first_of(document, "resourceLogs", "resource_logs"):
-        for scope in first_of(resource, "scopeLogs", "scope_logs") or []:
-            yield from first_of(scope, "logRecords", "log_records") or []
+    for resource in either(document, "resource_logs"):
+        for scope in either(resource, "scope_logs") or []:
+            yield from either(scope, "log_records") or []
 
 
 FORMAT = Format(
