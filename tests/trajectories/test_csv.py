@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lar.errors import TrajectoryError
 from lar.trajectories.layouts.csv_rows import read_rows
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from testing.sessions import agent, call, read, result, user
 
 MESSAGES = [

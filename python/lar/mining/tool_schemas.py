@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lar.errors import OptionError
-from lar.trajectories.dialects.messages import is_utf8
+from lar.trajectories.dialects.utf8 import is_utf8
 from lar.utils.paths import StrPath
 
 # Where an interface keeps the schema of a tool's arguments: OpenAI's, Anthropic's, MCP's.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_marker
-from lar.trajectories.dialects.messages import repaired
+from lar.trajectories.dialects.utf8 import repaired
 from lar.trajectories.draft import solved
 from lar.trajectories.held import Held
 from lar.trajectories.raw import from_json_text, lines_of

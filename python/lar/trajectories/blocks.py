@@ -26,7 +26,7 @@ from lar.trajectories.inputs.files import (
     zip_members,
 )
 from lar.trajectories.layouts import parquet
-from lar.trajectories.layouts.json_stream import BrokenRecordError
+from lar.trajectories.layouts.record import BrokenRecordError
 from lar.trajectories.layouts.records import are_separate_lines, are_separate_rows
 from lar.trajectories.problems import Problem
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lar.errors import TrajectoryError
-from lar.trajectories.dialects.messages import is_spoken, is_utf8, repair_text, repaired
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.dialects.messages import is_spoken
+from lar.trajectories.dialects.utf8 import is_utf8, repair_text, repaired
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import text_at, text_of, value_at
 from lar.trajectories.schema import Message, Tool, Trajectory
 from lar.trajectories.tasks import first_message_task

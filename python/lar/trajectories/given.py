@@ -15,7 +15,7 @@ from lar.trajectories.dialects.messages import is_message, normalize_messages
 from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.exact import exact
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.layouts.rows import ArrowStream, rows_of
 from lar.trajectories.layouts.values import spelled
 from lar.trajectories.record import Found, Reading, read_record

@@ -32,7 +32,8 @@ from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.inputs.files import Source, find_sources
 from lar.trajectories.long_turns import LongTurns
 from lar.trajectories.openings import OPENING
-from lar.trajectories.read import Reader, check_count
+from lar.trajectories.read import check_count
+from lar.trajectories.reader import Reader
 from lar.trajectories.redact import Redactor
 from lar.trajectories.repeats import Repeats
 from lar.trajectories.report import Report

@@ -8,7 +8,7 @@ from lar.trajectories.draft import NO_AGENT, NO_KEYS, Draft, Keys, finish, has_c
 from lar.trajectories.formats import NO_LIST, WHERE_LISTED, recognise_record
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import MALFORMED
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import from_json_text
 from lar.trajectories.schema import Trajectory
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 from lar.trajectories import buffers
 from lar.trajectories.blocks import Block, Lines, Piece, Rows, Trouble, Whole
 from lar.trajectories.chat_lines import ChatLines
-from lar.trajectories.dialects.messages import is_own, is_utf8
+from lar.trajectories.dialects.messages import is_own
+from lar.trajectories.dialects.utf8 import is_utf8
 from lar.trajectories.digests import Digests
 from lar.trajectories.draft import NO_KEYS, Keys
 from lar.trajectories.formats.interfaces import chat
@@ -23,12 +24,12 @@ from lar.trajectories.formats.keyed import format_of
 from lar.trajectories.groups import characters_of, grouped
 from lar.trajectories.inputs.files import Source
 from lar.trajectories.layouts import json_stream, parquet
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, each_record
 from lar.trajectories.long_turns import long_turns
 from lar.trajectories.openings import OPENING, opening
 from lar.trajectories.problems import places_of
-from lar.trajectories.read import Item, Reader
+from lar.trajectories.reader import Item, Reader
 from lar.trajectories.record import Found
 from lar.trajectories.redact import Redactor
 from lar.trajectories.report import Report

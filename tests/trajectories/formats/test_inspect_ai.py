@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lar.trajectories.formats.benchmarks.inspect_eval import is_eval, read_samples
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from testing.sessions import LOGS, agent, call, read, result, user
 
 LOG = LOGS / "inspect_ai" / "warehouse.json"

@@ -1,6 +1,5 @@
 """Messages of any chat dialect -> the one normalized form (`lar.trajectories.schema.Message`)."""
 
-import re
 from typing import Any
 
 from lar.errors import TrajectoryError
@@ -39,7 +38,6 @@ _PLAIN_KEYS = frozenset(("role", "content", "name", "tool_call_id", "tool_calls"
 _CALLING = ("function_call", "tool_call", "tool_calls")
 _CONTENT = ("content", "value", "text")
 _BODY = (*_CONTENT, "tool_calls", "function_call", "reasoning_content", "reasoning", "refusal")
-_HALVES = re.compile("[\ud800-\udfff]")  # a byte that is not UTF-8 is read as one of these too
 # What a training library calls a turn that is context only: {key: the value that excludes it}.
 _EXCLUDES = ("weight", "loss_weight", "loss", "train", "trainable")
 
@@ -242,54 +240,9 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     return messages
 
 
-def repair_text(messages: list[Message]) -> bool:
-    """Repair the texts that are not the agent's in place, as `repaired` does; return whether there was any.
-
-    The agent's texts are learnt, so they must be what it wrote.
-
-    Raises:
-        TrajectoryError: a text of the agent cannot be written as UTF-8 (bad bytes, half a character).
-    """
-    found = False
-    for number, message in enumerate(messages, start=1):
-        if len(message) == 2 and message["content"].isascii():
-            continue
-        if all(repaired(text) is text for text in strings_of(message)):
-            continue
-        if is_own(message):
-            raise TrajectoryError(f"message {number}: a text of the agent that is not valid UTF-8")
-        _repair(message)
-        found = True
-    return found
-
-
-def _repair(message: Message) -> None:
-    for key in ("content", "name", "tool_call_id", "reasoning_content"):
-        if key in message:
-            message[key] = repaired(message[key])
-    for call in message.get("tool_calls", ()):
-        call["id"] = call["id"] and repaired(call["id"])
-        name, arguments = call["function"]["name"], call["function"]["arguments"]
-        call["function"] = {"name": repaired(name), "arguments": repaired(arguments)}
-
-
 def strings_of(message: Message) -> list[str]:
     """Every string of a message: its text, its names and its calls."""
     strings = [value for value in message.values() if isinstance(value, str)]
     for call in message.get("tool_calls", ()):
         strings += [call["id"] or "", call["function"]["name"], call["function"]["arguments"]]
     return strings
-
-
-def is_utf8(text: str) -> bool:
-    """Whether `text` has no lone surrogate."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def repaired(text: str) -> str:
-    """`text` with U+FFFD for each byte or half a character that UTF-8 cannot hold."""
-    return text if text.isascii() or is_utf8(text) else _HALVES.sub("\ufffd", text)

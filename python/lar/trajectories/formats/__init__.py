@@ -68,7 +68,7 @@ from lar.trajectories.formats.tracers import (
     pydantic_ai,
     weave,
 )
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 
 _BENCHMARKS = (
     react.FORMAT,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lar.trajectories.draft import Draft
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import (
     dig,
     first_text,

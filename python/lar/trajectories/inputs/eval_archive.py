@@ -6,7 +6,7 @@ from typing import Any
 from lar.trajectories.formats.benchmarks import inspect_eval
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.files import Source, open_source
-from lar.trajectories.layouts.json_stream import BrokenRecordError
+from lar.trajectories.layouts.record import BrokenRecordError
 from lar.trajectories.layouts.records import Records
 
 

@@ -8,7 +8,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.layouts.rows import rows_of_batch
 
 _FILE = b"ARROW1\0\0"  # begins the file format: a stream follows, and a table of its batches

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, zip_longest
 from typing import IO
 
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.layouts.values import distinct
 
 _NAMES = re.compile(r"\.(csv|tsv)(\.\w+)?$", re.IGNORECASE)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lar.errors import TrajectoryError
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.layouts.rows import rows_of_batch
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, ToolCall, Trajectory
 

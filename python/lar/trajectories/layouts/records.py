@@ -30,7 +30,7 @@ from lar.trajectories.layouts import (
     parquet,
     session_databases,
 )
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.raw import from_json_text
 
 _YAML = re.compile(rb"^(history|messages|conversations|trajectory):|^- role:", re.MULTILINE)

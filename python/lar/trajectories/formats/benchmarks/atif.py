@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.runs import swe_task
 from lar.trajectories.inputs.beside import TRIAL
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, from_json_text, has
 
 _AGENT = ("agent", "assistant")

@@ -7,7 +7,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.benchmarks.react import split_turns
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has
 from lar.trajectories.tasks import question_task
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from lar.trajectories.layouts.json_stream import BrokenRecordError, Record
+from lar.trajectories.layouts.record import BrokenRecordError, Record
 
 _HEADERS = ("header.json", "_journal/start.json")
 _SAMPLES = "samples/"

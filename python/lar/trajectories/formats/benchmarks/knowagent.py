@@ -9,7 +9,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.benchmarks.react import split_turns
 from lar.trajectories.formats.runs import has_agent
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has
 from lar.trajectories.tasks import question_task
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import question_task
 

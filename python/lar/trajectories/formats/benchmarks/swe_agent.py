@@ -11,7 +11,7 @@ from lar.trajectories.dialects.messages import is_conversation, normalize_messag
 from lar.trajectories.dialects.responses import has_calls, turns_of_items
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.tasks import first_message_task
 

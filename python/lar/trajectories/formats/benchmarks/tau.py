@@ -8,7 +8,7 @@ from lar.trajectories.dialects.messages import is_conversation, normalize_messag
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, has, identifier, text_or_none
 from lar.trajectories.schema import Message
 

@@ -9,7 +9,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has
 from lar.trajectories.tasks import question_task
 

@@ -14,7 +14,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import readable_messages
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, text_or_none
 
 _SPEAKERS = ("user", "assistant")

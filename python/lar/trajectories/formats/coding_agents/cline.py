@@ -17,7 +17,7 @@ from lar.trajectories.dialects.messages import is_conversation, normalize_messag
 from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, text_or_none
 from lar.trajectories.tasks import question_task
 

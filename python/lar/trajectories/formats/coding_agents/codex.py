@@ -23,7 +23,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
     printed_items,
 )
 from lar.trajectories.formats.runs import has_agent
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 

@@ -11,7 +11,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name
 from lar.trajectories.formats.runs import has_agent
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.tasks import first_message_task
 

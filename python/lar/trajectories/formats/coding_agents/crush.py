@@ -5,7 +5,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, has, identifier
 
 _Raw = dict[str, Any]

@@ -17,7 +17,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches, sessions
 from lar.trajectories.formats.interfaces.gemini import raw_messages, raw_parts, request_task
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, text_or_none
 
 _AGENT = ("gemini", "model", "assistant")

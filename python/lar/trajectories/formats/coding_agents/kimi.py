@@ -14,7 +14,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.kimi_context import Context, message_of
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, text_or_none
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task

@@ -14,7 +14,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.coding_agents.branches import sessions
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_of, first_text, has, identifier, text_or_none
 
 _Raw = dict[str, Any]

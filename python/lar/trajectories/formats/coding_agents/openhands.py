@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
 from lar.trajectories.formats.runs import has_agent, success_of, task_of
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, text_or_none
 from lar.trajectories.schema import Tool
 

@@ -11,7 +11,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, has
 
 _SESSIONS = ("session_id", "sessionId")

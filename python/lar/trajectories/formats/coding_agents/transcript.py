@@ -12,7 +12,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.coding_agents.branches import sessions
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, text_or_none
 
 _ROLES = ("user", "assistant", "system", "tool")

@@ -12,7 +12,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.gemini import raw_parts
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, either, identifier
 
 _CASES = ("eval_cases", "eval_case_results")

@@ -13,7 +13,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, identifier, text_or_none
 
 _SAID = ("TextMessage", "MultiModalMessage", "StopMessage", "CodeGenerationEvent", "UserMessage")

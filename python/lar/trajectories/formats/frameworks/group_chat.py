@@ -12,7 +12,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.frameworks import names
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_of, first_text, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA
 

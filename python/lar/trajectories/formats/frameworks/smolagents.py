@@ -12,7 +12,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, identifier
 
 _LISTS = ("steps", "memory", "agent_memory", "intermediate_steps", "messages", "trajectory")

@@ -11,7 +11,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, identifier
 
 # Parts of messages that only Anthropic has.

@@ -11,7 +11,7 @@ from lar.errors import TrajectoryError
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces import anthropic, chat, responses
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, identifier
 
 _READERS = (responses.FORMAT, anthropic.FORMAT, chat.FORMAT)

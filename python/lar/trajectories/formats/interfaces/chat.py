@@ -20,7 +20,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.formats.interfaces.streams import is_cut
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 

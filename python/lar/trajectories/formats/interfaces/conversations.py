@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from lar.trajectories.dialects.messages import ROLE_NAMES
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import identifier, text_at, value_at
 
 # Names of fields that name the conversation, without case and what joins words: sessionId, conversation_id.

@@ -10,7 +10,7 @@ from lar.trajectories.formats.interfaces.anthropic import draft_of
 from lar.trajectories.formats.interfaces.chat import is_rendered
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields
 from lar.trajectories.formats.interfaces.reply import reply_messages
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 
 
 def _read(record: Record) -> list[Draft]:

@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, either, first_text, from_json_text, has
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task

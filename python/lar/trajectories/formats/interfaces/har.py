@@ -12,7 +12,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import MALFORMED, reason_of
 from lar.trajectories.formats.interfaces import anthropic, chat, gemini, interactions, responses
 from lar.trajectories.formats.interfaces.exchange import exchange_of, http_entries
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig
 
 _INTERFACES = (gemini.GEMINI, interactions.FORMAT, responses.FORMAT, anthropic.FORMAT, chat.FORMAT)

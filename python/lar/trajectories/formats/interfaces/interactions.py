@@ -19,7 +19,7 @@ from lar.trajectories.formats.interfaces.exchange import (
     reply_id,
 )
 from lar.trajectories.formats.interfaces.streams import is_cut
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, from_known_json, identifier, text_or_none
 
 _MODELS = ("model", "agent")

@@ -8,7 +8,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import readable_messages
 from lar.trajectories.formats.frameworks.group_chat import cast_where_names_decide
 from lar.trajectories.formats.interfaces.conversations import Conversation, are_several, conversations_of
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 
 
 def has_several(value: Any) -> bool:

@@ -16,7 +16,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.conversations import conversations_of
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_of, first_text, from_json_text, has, identifier, text_or_none
 
 _ROLES = ("system", "user", "assistant")

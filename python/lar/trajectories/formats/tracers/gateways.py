@@ -13,7 +13,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import previous_id, reply_id
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
 
 _CHAT = re.compile(r"completion|responses|messages|generate_content|pass_?through")

@@ -14,7 +14,7 @@ from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import from_json_text, has, text_or_none
 
 _MODELS = ("llm", "chat_model")

@@ -14,7 +14,7 @@ from lar.trajectories.formats.tracers.calls import spans
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.otel import read_spans
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_of, from_json_text
 
 

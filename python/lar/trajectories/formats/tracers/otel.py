@@ -16,7 +16,7 @@ from lar.trajectories.formats.tracers.calls.call import read_tools
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has
 
 _DOCUMENTS = ("resourceSpans", "resource_spans", "batches")

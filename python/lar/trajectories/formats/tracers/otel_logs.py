@@ -13,7 +13,7 @@ from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.tracers import otel
 from lar.trajectories.formats.tracers.calls.conventions import read_call
 from lar.trajectories.formats.tracers.calls.spans import Span, id_of, plain, plain_attributes
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import either
 
 _CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")

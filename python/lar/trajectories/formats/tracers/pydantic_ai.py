@@ -7,7 +7,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.parts import canonical
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, has
 
 _ROLES = {"system-prompt": "system", "user-prompt": "user"}

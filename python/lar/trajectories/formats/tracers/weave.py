@@ -8,7 +8,7 @@ from typing import Any
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.tracers.calls.call import make_draft
-from lar.trajectories.layouts.json_stream import Record
+from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, has, identifier, text_or_none
 
 
