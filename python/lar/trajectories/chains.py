@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 
+from lar.trajectories.dialects.messages import bare_calls
 from lar.trajectories.schema import Message
 
 DIGEST = 16  # bytes
@@ -55,8 +56,7 @@ def repeated_text(message: Message) -> str:
     if message["role"] == "assistant":
         if parts[0].startswith("<think>"):
             parts[0] = _THOUGHT.sub("", parts[0], count=1).strip()
-        for call in message.get("tool_calls", ()):
-            parts += [call["function"]["name"], "".join(call["function"]["arguments"].split())]
+        parts += [text for call in bare_calls(message) for text in call]
     return "\0".join(parts)
 
 

@@ -240,6 +240,12 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     return messages
 
 
+def bare_calls(message: Message) -> tuple[tuple[str, str], ...]:
+    """The calls of a message as they are compared: names, and arguments without white space."""
+    calls = (call["function"] for call in message.get("tool_calls", ()))
+    return tuple((call["name"], "".join(call["arguments"].split())) for call in calls)
+
+
 def strings_of(message: Message) -> list[str]:
     """Every string of a message: its text, its names and its calls."""
     strings = [value for value in message.values() if isinstance(value, str)]

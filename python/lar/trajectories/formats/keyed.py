@@ -13,9 +13,11 @@ from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import Draft, Keys, no_content
 from lar.trajectories.formats import get_format
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.interfaces import chat, vercel_ui
+from lar.trajectories.formats.interfaces import vercel_ui
 from lar.trajectories.formats.interfaces.bodies import reply_body
+from lar.trajectories.formats.interfaces.chat import is_rendered
 from lar.trajectories.formats.interfaces.exchange import reply_id
+from lar.trajectories.formats.interfaces.fields import SYSTEM, TOOLS, success_of, task_of
 from lar.trajectories.formats.interfaces.streams import whole_reply
 from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.sides import known_input
@@ -85,14 +87,14 @@ def _read(record: Record, messages: str, reply: str | None) -> list[Draft]:
         _request(given, holder, value, messages),
         answered,
         is_whole=reply is None,
-        tools=next((at[key] for at in (holder, value) for key in chat.TOOLS if at.get(key)), None),
+        tools=next((at[key] for at in (holder, value) for key in TOOLS if at.get(key)), None),
         id=identifier(value.get("id")),
-        task=chat.task_of(value),
-        success=chat.success_of(value),
+        task=task_of(value),
+        success=success_of(value),
         model=first_text((holder.get("model"), value.get("model"))),
         source=text_or_none(value.get("source")),
         reply_id=reply_id(answered),
-        is_rendered=chat.is_rendered(given),
+        is_rendered=is_rendered(given),
     )
     if draft is None:
         return [] if reply is None else [no_content()]
@@ -125,7 +127,7 @@ def _request(given: Any, holder: dict[str, Any], value: dict[str, Any], path: st
     if not isinstance(given, str) and not (isinstance(given, list) and known_input(given)):
         raise TrajectoryError(f"neither a text nor messages of a known form at the messages key {path!r}")
     given = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    system = (text_in(at.get(key)) for at in (holder, value) for key in chat.SYSTEM)
+    system = (text_in(at.get(key)) for at in (holder, value) for key in SYSTEM)
     return {"messages": given, "system": next(filter(None, system), None)}
 
 

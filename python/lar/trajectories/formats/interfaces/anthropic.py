@@ -8,8 +8,9 @@ from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.interfaces.chat import parts_of, success_of, task_of
+from lar.trajectories.formats.interfaces.continued import parts_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
+from lar.trajectories.formats.interfaces.fields import success_of, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, identifier

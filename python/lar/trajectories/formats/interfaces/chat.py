@@ -12,43 +12,27 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.masked import is_told, without_masks
-from lar.trajectories.dialects.messages import is_conversation, is_message, normalize_messages, plain_messages
-from lar.trajectories.dialects.parts import text_in
+from lar.trajectories.dialects.messages import is_conversation, normalize_messages, plain_messages
 from lar.trajectories.dialects.tools import parse_tools
-from lar.trajectories.draft import Draft, first_solved, no_content
+from lar.trajectories.draft import Draft, no_content
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.interfaces.continued import continued, is_agents
 from lar.trajectories.formats.interfaces.exchange import exchanges_of, reply_id
+from lar.trajectories.formats.interfaces.fields import MESSAGE_KEYS, TOOLS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.reply import REPLIES, reply_messages, reply_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import PARQUET_SCHEMA, Message, Tool
 
-MESSAGE_KEYS = (
-    "messages",
-    "conversation",
-    "conversations",
-    "trajectory",
-    "traj",
-    "history",
-    "chat",
-    "dialog",
-)
-_RESULTS = ("success", "resolved", "reward")  # the second of SWE-smith and SWE-gym
-TASK_IDS = ("task_id", "instance_id", "problem_id", "question_id")
 # Where a log keeps the request.
 _REQUESTS = ("request", "body", "input", "inputs", "kwargs", "prompt")
-TOOLS = ("tools", "functions", "tool_defs", "available_tools", "tool_definitions")
-SYSTEM = ("system", "system_prompt", "system_message", "instructions")
 # How templates begin a turn: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, GLM, DeepSeek.
 _TURNS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|\[INST\]|\[/INST\]|<start_of_turn>|<\|turn>"
     r"|<\|(?:system|user|assistant|observation|start)\|>|<\uff5c(?:User|Assistant)\uff5c>"
 )
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _STATUSES = ("status", "status_code", "statusCode", "http_status", "response_status")
-_UNLIKELY = 20  # characters that two turns do not both end with by chance
-_ENDS = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
 
 # A record with no other keys, and plain messages, is of no other format.
 _OWN = frozenset(("messages", "tools", "id", "task", "split_key", "model", "success", "source"))
@@ -129,89 +113,9 @@ def _is_error(reply: list[Any], value: dict[str, Any]) -> bool:
     return len(reply) == 1 and is_text and any(400 <= status < 600 for status in statuses)
 
 
-def _is_agents(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("role", message.get("from")) in ("assistant", "gpt")
-
-
-def _continued(history: list[Any], reply: list[Any]) -> tuple[list[Any], list[Any]]:
-    """A history whose last turn is the agent's, and a reply: one that goes on with this turn is joined to it.
-
-    Some logs have the reply in the history already: then it is there once. Some servers repeat the beginning
-    of the turn in the reply: then none is left in the history. A reply to a finished turn is another turn.
-    """
-    begun, said = history[-1], reply[0]
-    (before, calls_before), (after, calls_after) = _text_and_calls(begun), _text_and_calls(said)
-    if _is_agents(said) and calls_before == calls_after and _is_same(before, after):
-        return (history[:-1], reply) if len(after) > len(before) else (history, reply[1:])
-    if calls_before or not _is_agents(said) or (not _is_prefix(begun) and _is_finished(before, after)):
-        return history, reply
-    if not after.lstrip().startswith(before.strip()):
-        said = {**begun, **said, "content": [*parts_of(begun), *parts_of(said)]}
-    return history[:-1], [said, *reply[1:]]
-
-
-def _text_and_calls(message: Any) -> tuple[str, list[tuple[str, str]]]:
-    messages = normalize_messages([message])
-    calls = [call["function"] for one in messages for call in one.get("tool_calls", ())]
-    written = [(call["name"], "".join(call["arguments"].split())) for call in calls]
-    return "".join(one["content"] for one in messages), written
-
-
-def _is_same(before: str, after: str) -> bool:
-    """Whether two texts are one turn, without the thoughts in them, or the one ends with all of the other."""
-    before, after = (_THOUGHT.sub("", text).strip() for text in (before, after))
-    return before == after or (len(after) >= _UNLIKELY and before.endswith(after))
-
-
-def _is_prefix(message: dict[str, Any]) -> bool:
-    """Whether the request says that the model goes on with this turn (DeepSeek, Mistral; Moonshot)."""
-    return bool(message.get("prefix") or message.get("partial"))
-
-
-def _is_finished(before: str, after: str) -> bool:
-    """Whether a turn ends as a sentence does, and the reply begins one."""
-    goes_on = after.startswith(before.strip()) or after[:1].isspace() or after[:1].islower()
-    return before.rstrip("\r\n").endswith(_ENDS) and not goes_on
-
-
-def parts_of(message: dict[str, Any]) -> list[Any]:
-    """The content of a raw message as a list of parts."""
-    content = message.get("content", message.get("value"))
-    return content if isinstance(content, list) else [content] if content else []
-
-
 def _is_reference(reply: list[Any], value: dict[str, Any]) -> bool:
     """Whether a reply is a text beside whole conversations: data sets keep the right answer so."""
     return reply[0].get("content") in [value[key] for key in REPLIES if isinstance(value.get(key), str)]
-
-
-def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
-    """The messages after the system's text, where the record keeps it beside them."""
-    if is_message(messages[0]) and messages[0].get("role", messages[0].get("from")) in (
-        "system",
-        "developer",
-    ):
-        return messages
-    text = next((text for key in SYSTEM if (text := text_in(value.get(key)))), "")
-    return [{"role": "system", "content": text}, *messages] if text else messages
-
-
-def task_of(value: dict[str, Any]) -> str | None:
-    """The task that a record names itself, or names by an id."""
-    task = identifier(value.get("split_key")) or identifier(value.get("task"))
-    if task:
-        return task
-    space = first_text((value.get("dataset"), value.get("benchmark"))) or "chat"
-    for key in TASK_IDS:
-        name = identifier(value.get(key))
-        if name is not None:
-            return f"{space}/{name}"
-    return None
-
-
-def success_of(value: dict[str, Any]) -> bool | None:
-    """Whether the run solved its task, as its record says."""
-    return first_solved(map(value.get, _RESULTS))
 
 
 def _read(record: Record) -> list[Draft]:
@@ -229,9 +133,9 @@ def _read(record: Record) -> list[Draft]:
     reply = _said(value, history)
     if reply and _is_error(reply, value):
         return [no_content()]
-    if reply and history and _is_agents(history[-1]):
+    if reply and history and is_agents(history[-1]):
         is_whole = inner is value and _is_reference(reply, value)
-        history, reply = (history, []) if is_whole else _continued(history, reply)
+        history, reply = (history, []) if is_whole else continued(history, reply)
     messages = normalize_messages(with_system(history + reply, inner or value))
     told = without_masks(messages) if reply else messages
     if len(told) < len(messages) and not any(map(is_told, told)):

@@ -10,7 +10,6 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import (
     Exchange,
     exchanges_of,
@@ -18,6 +17,7 @@ from lar.trajectories.formats.interfaces.exchange import (
     previous_id,
     reply_id,
 )
+from lar.trajectories.formats.interfaces.fields import success_of, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, from_known_json, identifier, text_or_none

@@ -13,7 +13,6 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import readable_items
-from lar.trajectories.formats.interfaces.chat import success_of, task_of
 from lar.trajectories.formats.interfaces.exchange import (
     Exchange,
     body_of,
@@ -22,6 +21,7 @@ from lar.trajectories.formats.interfaces.exchange import (
     previous_id,
     reply_id,
 )
+from lar.trajectories.formats.interfaces.fields import success_of, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, from_known_json, has, identifier

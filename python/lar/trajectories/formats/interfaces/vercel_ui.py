@@ -14,8 +14,8 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
-from lar.trajectories.formats.interfaces.chat import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.formats.interfaces.conversations import conversations_of
+from lar.trajectories.formats.interfaces.fields import MESSAGE_KEYS, success_of, task_of, with_system
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_of, first_text, from_json_text, has, identifier, text_or_none
 

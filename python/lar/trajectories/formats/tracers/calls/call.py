@@ -3,7 +3,7 @@
 from typing import Any
 
 from lar.trajectories.dialects.masked import is_told, without_masks
-from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.dialects.messages import bare_calls, normalize_messages
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.tracers.calls.sides import listed, read_input, read_output
@@ -77,9 +77,7 @@ def join_sides(history: list[Message], reply: list[Message]) -> list[Message]:
 
 def key_of(message: Message) -> tuple[Any, ...]:
     """What of a message is equal where it is repeated."""
-    calls = [call["function"] for call in message.get("tool_calls", [])]
-    written = tuple((call["name"], "".join(call["arguments"].split())) for call in calls)
-    return message["role"], message["content"].strip(), written
+    return message["role"], message["content"].strip(), bare_calls(message)
 
 
 def read_tools(raw: Any) -> list[Tool] | None:
