@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.formats.broken_parts import MALFORMED
-from lar.trajectories.formats.interfaces import stream_cohere, stream_events, stream_items, stream_steps
+from lar.trajectories.formats.interfaces import (
+    stream_anthropic,
+    stream_chat,
+    stream_cohere,
+    stream_gemini,
+    stream_interactions,
+    stream_responses,
+)
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
 from lar.trajectories.raw import dig, from_json_text, lines_of
 
@@ -103,13 +110,13 @@ def _inner(event: Any) -> Event | None:
 
 
 _DIALECTS: tuple[Dialect, ...] = (
-    stream_events.ANTHROPIC,
-    stream_events.CONVERSE,
-    stream_items.RESPONSES,
+    stream_anthropic.ANTHROPIC,
+    stream_anthropic.CONVERSE,
+    stream_responses.RESPONSES,
     stream_cohere.COHERE,
-    stream_steps.STEPS,
-    stream_events.CHAT,
-    stream_events.TEXT,
-    stream_events.OLLAMA,
-    stream_events.GEMINI,
+    stream_interactions.STEPS,
+    stream_chat.CHAT,
+    stream_chat.TEXT,
+    stream_chat.OLLAMA,
+    stream_gemini.GEMINI,
 )
