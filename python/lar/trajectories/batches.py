@@ -21,7 +21,7 @@ from lar.trajectories.formats.interfaces.batch import failure_of, is_request, is
 from lar.trajectories.inputs.compression import BrokenDataError
 from lar.trajectories.inputs.files import Source, open_source
 from lar.trajectories.layouts.json_stream import decode_line, has_lines_name
-from lar.trajectories.problems import Problem
+from lar.trajectories.problems import Problem, broken_data
 from lar.trajectories.raw import identifier
 
 _JOINED, _SPARE = 1, 2  # what became of a result; 0: no request has asked for it
@@ -229,7 +229,7 @@ def _lines(source: Source, note: Note) -> Iterator[tuple[bytes, int, int]]:
                 number += not line.isspace()
                 yield line, at, number
     except BrokenDataError as error:
-        note(Problem(source.place, f"broken compressed data: {error}", record=number + 1))
+        note(broken_data(source.place, error, number + 1))
 
 
 def _value_of(line: bytes) -> Any:

@@ -28,7 +28,7 @@ from lar.trajectories.inputs.files import (
 from lar.trajectories.layouts import parquet
 from lar.trajectories.layouts.record import BrokenRecordError
 from lar.trajectories.layouts.records import are_separate_lines, are_separate_rows
-from lar.trajectories.problems import Problem
+from lar.trajectories.problems import Problem, broken_data
 
 BLOCK = 4 << 20  # bytes of lines
 TOGETHER = 1 << 20  # bytes of small pieces that make a block
@@ -178,7 +178,7 @@ def pieces_of(source: Source, forced: Format | None, folder: Path) -> Iterator[P
         with open_source(source) as opened:
             yield from _pieces(source, opened, forced, folder)
     except BrokenDataError as error:
-        yield Trouble(Problem(source.place, f"broken compressed data: {error}", record=1), source.size)
+        yield Trouble(broken_data(source.place, error, 1), source.size)
 
 
 def _pieces(source: Source, opened: Opened, forced: Format | None, folder: Path) -> Iterator[Piece]:
@@ -210,8 +210,6 @@ def _zip_pieces(source: Source, forced: Format | None, folder: Path) -> Iterator
         yield from pieces_of(member, forced, folder)
     if broken is not None:
         yield Trouble(Problem(source.place, broken), 0)
-    elif not members:
-        yield Trouble(Problem(source.place, "the archive holds no file"), 0)
 
 
 def _row_pieces(source: Source, opened: Opened, forced: Format | None) -> Iterator[Piece]:
@@ -245,8 +243,7 @@ def _line_pieces(source: Source, opened: Opened, *, by_place: bool) -> Iterator[
             lines, records = count_lines(data)
             start, line, number = start + len(data), line + lines, number + records
     except BrokenDataError as error:
-        problem = Problem(source.place, f"broken compressed data: {error}", record=number)
-        yield Trouble(problem, source.size)
+        yield Trouble(broken_data(source.place, error, number), source.size)
     else:
         if rest:
             yield Lines(source, start, len(rest), line, number, source.size, rest, by_place)

@@ -84,6 +84,11 @@ class Problem:
         return place_of("", self.record, self.line).removeprefix(", ")
 
 
+def broken_data(path: Path | str, error: Exception, record: int) -> Problem:
+    """A file whose compressed data breaks off before `record`."""
+    return Problem(path, f"broken compressed data: {error}", record=record)
+
+
 @dataclass(slots=True)
 class ProblemGroup:
     """The problems of one file that have one reason: how many, and the first.

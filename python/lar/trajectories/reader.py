@@ -24,7 +24,7 @@ from lar.trajectories.inputs.files import (
 )
 from lar.trajectories.layouts.record import BrokenRecordError, Record
 from lar.trajectories.layouts.records import Records, raw_records
-from lar.trajectories.problems import Place, Problem
+from lar.trajectories.problems import Place, Problem, broken_data
 from lar.trajectories.record import Found, Reading, read_record
 from lar.trajectories.redact import Redactor
 from lar.trajectories.replaced import replaced_parts
@@ -106,7 +106,7 @@ class Reader:
         if isinstance(error, BrokenRecordError):
             self.note(Problem(source.place, str(error), error.line, error.number))
         else:
-            self.note(Problem(source.place, f"broken compressed data: {error}", record=number))
+            self.note(broken_data(source.place, error, number))
 
     def _archive(self, source: Source, opened: Opened) -> Iterator[tuple[Item, int]]:
         """Yield the trajectories of all files in a zip archive."""
@@ -118,8 +118,6 @@ class Reader:
                 yield from self._members(members)
             if broken is not None:
                 self.note(Problem(source.place, broken))
-            elif not members:
-                self.note(Problem(source.place, "the archive holds no file"))
 
     def _members(self, members: list[Source]) -> Iterator[tuple[Item, int]]:
         before = 0

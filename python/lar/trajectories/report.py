@@ -139,11 +139,11 @@ class Report:
         """The counts of a format, to add to."""
         return self.formats.setdefault(format_name, FormatCounts())
 
-    def leave_out(self, format_name: str, texts: dict[str, int], place: str) -> None:
-        """Count the texts of one record that were left out: {path: characters}."""
+    def leave_out(self, format_name: str, texts: dict[str, int], place: str, records: int = 1) -> None:
+        """Count the texts of records that were left out: {path: characters}."""
         for path, characters in texts.items():
             known = self.left_out.setdefault((format_name, path), LeftOut(0, 0, place))
-            known.records += 1
+            known.records += records
             known.characters += characters
 
     def replace(self, parts: dict[str, int], place: str) -> None:
@@ -151,42 +151,42 @@ class Report:
         for kind, number in parts.items():
             self.replaced.setdefault(kind, Replaced(0, place)).parts += number
 
-    def repeat(self, place: str) -> None:
+    def repeat(self, place: str | None, times: int = 1) -> None:
         """Count a trajectory that is the beginning of another one."""
-        self.repeated += 1
+        self.repeated += times
         self.first_repeated = self.first_repeated or place
 
-    def repeat_turn(self, place: str) -> None:
+    def repeat_turn(self, place: str | None, times: int = 1) -> None:
         """Count a turn of a trajectory that counts in another one."""
-        self.repeated_turns += 1
+        self.repeated_turns += times
         self.first_repeated_turn = self.first_repeated_turn or place
 
-    def cut_stream(self, place: str) -> None:
+    def cut_stream(self, place: str | None, times: int = 1) -> None:
         """Count a call whose reply is a stream without an end."""
-        self.cut += 1
+        self.cut += times
         self.first_cut = self.first_cut or place
 
-    def pass_over(self, what: str, file: Path | str) -> None:
+    def pass_over(self, what: str, file: Path | str, files: int = 1) -> None:
         """Count a file that is not read."""
-        self.not_read.setdefault(what, NotRead(0, str(file))).files += 1
+        self.not_read.setdefault(what, NotRead(0, str(file))).files += files
 
-    def fuse(self, name: str, values: int, file: Path | str) -> None:
+    def fuse(self, name: str, values: int, file: Path | str, files: int = 1) -> None:
         """Count a file that was read as one conversation, where its field `name` may name several."""
-        self.fused.setdefault(name, Fused(0, values, str(file))).files += 1
+        self.fused.setdefault(name, Fused(0, values, str(file))).files += files
 
-    def miss_content(self, calls: int, place: str) -> None:
+    def miss_content(self, calls: int, place: str | None) -> None:
         """Count calls of a model whose answer is not in the log."""
         self.without_content += calls
         self.first_without_content = self.first_without_content or place
 
-    def miss_history(self, place: str) -> None:
+    def miss_history(self, place: str | None, times: int = 1) -> None:
         """Count a call that goes on from a reply that is not in the logs."""
-        self.without_history += 1
+        self.without_history += times
         self.first_without_history = self.first_without_history or place
 
-    def render(self, place: str) -> None:
+    def render(self, place: str | None, times: int = 1) -> None:
         """Count a record whose prompt is a conversation that a chat template has rendered."""
-        self.rendered += 1
+        self.rendered += times
         self.first_rendered = self.first_rendered or place
 
     def doubts(self) -> Iterator[str]:
@@ -250,30 +250,22 @@ class Report:
             mine.calls += counts.calls
             mine.agent_characters += counts.agent_characters
         for (name, path), texts in other.left_out.items():
-            known = self.left_out.setdefault((name, path), LeftOut(0, 0, texts.first))
-            known.records += texts.records
-            known.characters += texts.characters
+            self.leave_out(name, {path: texts.characters}, texts.first, texts.records)
         for kind, replaced in other.replaced.items():
             self.replace({kind: replaced.parts}, replaced.first)
-        self.repeated += other.repeated
-        self.first_repeated = self.first_repeated or other.first_repeated
-        self.repeated_turns += other.repeated_turns
-        self.first_repeated_turn = self.first_repeated_turn or other.first_repeated_turn
+        for what, files in other.not_read.items():
+            self.pass_over(what, files.first, files.files)
+        for name, found in other.fused.items():
+            self.fuse(name, found.values, found.first, found.files)
+        self.repeat(other.first_repeated, other.repeated)
+        self.repeat_turn(other.first_repeated_turn, other.repeated_turns)
+        self.cut_stream(other.first_cut, other.cut)
+        self.miss_content(other.without_content, other.first_without_content)
+        self.miss_history(other.first_without_history, other.without_history)
+        self.render(other.first_rendered, other.rendered)
         self.long_turns += other.long_turns
         self.resent_turns += other.resent_turns
-        self.cut += other.cut
-        self.first_cut = self.first_cut or other.first_cut
         self.redacted.update(other.redacted)
-        for what, files in other.not_read.items():
-            self.not_read.setdefault(what, NotRead(0, files.first)).files += files.files
-        for name, found in other.fused.items():
-            self.fused.setdefault(name, Fused(0, found.values, found.first)).files += found.files
-        self.without_content += other.without_content
-        self.first_without_content = self.first_without_content or other.first_without_content
-        self.rendered += other.rendered
-        self.first_rendered = self.first_rendered or other.first_rendered
-        self.without_history += other.without_history
-        self.first_without_history = self.first_without_history or other.first_without_history
         if self.outcome_elsewhere is None:
             self.outcome_elsewhere = other.outcome_elsewhere
         self.problems.merge(other.problems)

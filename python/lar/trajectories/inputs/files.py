@@ -303,8 +303,8 @@ def seekable(source: Source, opened: Opened) -> Iterator[Source]:
 def zip_members(source: Source) -> tuple[list[Source], str | None]:
     """The files in a zip archive (`.zip`, `.eval`) as sources, sorted, and what is wrong with the archive.
 
-    `source` must be seekable: see `seekable`. The second value is None for a whole archive. For one that is
-    cut off, the list holds the members before that place.
+    `source` must be seekable: see `seekable`. The second value is None for a whole archive that holds
+    files. For one that is cut off, the list holds the members before that place.
     """
     with source.open() as archive:
         members, broken = list_members(archive)
@@ -321,7 +321,7 @@ def zip_members(source: Source) -> tuple[list[Source], str | None]:
             note=NOTES if trials.have_note(_inner(member)) else None,
         )
         for member in members
-    ], broken
+    ], broken if broken or members else "the archive holds no file"
 
 
 def _inner(member: Member) -> PurePosixPath:
