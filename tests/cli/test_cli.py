@@ -184,6 +184,19 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder, tmp_path):
     assert not list(tmp_path.glob(".*partial"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (("evaluate", "corpus"), "Usage: lar evaluate [OPTIONS] CORPUS... VOCABULARY"),
+        (("import", "-o", "a.parquet"), "Usage: lar import [OPTIONS] PATHS..."),
+        (("import", "logs"), "'-o' / '--output'"),
+    ],
+)
+def test_what_is_missing_is_shown_in_its_place(run, arguments, usage):
+    code, _, err = run(*arguments)
+    assert (code, usage in " ".join(err.split())) == (2, True)
+
+
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -217,6 +217,28 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, monkeypatch, capsys, dama
     assert message in line
 
 
+@pytest.mark.parametrize("share", ["20", "20%", "-0.1", "nan", "1"])
+def test_what_is_no_share_is_answered_with_one(folder, monkeypatch, capsys, share):
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder, "--hold-out", share))
+    assert (code, "no share: from 0 to less than 1, such as 0.2" in " ".join(err.split())) == (2, True)
+
+
+def test_logs_of_one_task_cannot_be_split_by_another_seed(folder, monkeypatch, capsys):
+    (folder / "logs.jsonl").write_text(json.dumps({"task": "a", "messages": [user("a"), agent("b")]}) + "\n")
+    code, _, err = run(monkeypatch, capsys, *corpus_command(folder, "--hold-out", 0.2))
+    assert (code, "a split needs two" in err, "--task-key" in err, "seed" in err) == (2, True, True, False)
+
+
+@pytest.mark.parametrize("command", ["corpus", "import"])
+def test_a_corpus_in_place_of_logs_is_called_so(folder, monkeypatch, capsys, command):
+    assert run(monkeypatch, capsys, *corpus_command(folder))[0] == 0
+    more = {"corpus": ("--tokenizer", folder / "model", "-o", folder / "b"), "import": ("-o", "b.jsonl")}
+    monkeypatch.chdir(folder)
+    code, _, err = run(monkeypatch, capsys, command, "corpus", *more[command])
+    assert (code, "corpus is a corpus of lar: give the logs" in err) == (2, True)
+    assert "manifest" not in err
+
+
 def test_another_corpus_is_not_touched(folder, monkeypatch, capsys):
     assert run(monkeypatch, capsys, *corpus_command(folder))[0] == 0
     before = (folder / "corpus/manifest.json").read_bytes()

@@ -155,6 +155,8 @@ def main() -> None:
         _stopped(signal.SIGINT)
     except Stopped as end:
         _stopped(end.number, end.kept)
+    except click.MissingParameter as error:
+        _fail(f"{error.format_message()} {error.ctx.get_usage() if error.ctx else ''}")
     except click.ClickException as error:
         _fail(error.format_message())
     except (LarError, OSError) as error:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,12 +64,26 @@ class _ModelFolder(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Share(click.FloatRange):
+    """A share of a whole."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The share as a float."""
+        try:
+            share = float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            share = math.nan
+        if math.isnan(share):
+            self.fail(f"{value!r} is no share: from 0 to less than 1, such as 0.2", param, ctx)
+        return share
+
+
 MODEL = _ModelFolder(exists=True, path_type=Path)
 TOKENIZER = _TokenizerFolder(path_type=Path)
 LOGS = _Logs(path_type=Path)
 EXISTING_LOGS = _Logs(exists=True, allow_dash=True, path_type=Path)
 NARROW = 72  # columns; below, a bar is only its figures
-SHARE = click.FloatRange(0, 1, max_open=True)
+SHARE = _Share(0, 1, max_open=True)
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object instead of a table."

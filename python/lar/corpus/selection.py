@@ -68,6 +68,11 @@ class Split:
         if self.hold_out and out in (0, len(tasks)):
             if warning := one_task(tasks):
                 raise CorpusError(f"{corpus}: {warning}")
+            if len(tasks) == 1:
+                raise CorpusError(
+                    f"{corpus}: there is one task, and a split needs two: if the logs have more, name the "
+                    "field that holds a record's task, --task-key"
+                )
             side = "training" if out else "held-out"
             raise CorpusError(f"{corpus}: no task of {len(tasks)} falls on the {side} side; try another seed")
 

@@ -105,7 +105,7 @@ def import_logs(
         What `read_trajectories` and `write_trajectories` raise. WorkerError: a process has died. OptionError:
         no task falls into the sample, or the output's path is not valid UTF-8, which pyarrow needs.
     """
-    output = Path(output)
+    paths, output = list(paths), Path(output)
     if printable(str(output)) != str(output):
         raise OptionError(f"{printable(str(output))}: not valid UTF-8; choose another output")
     found = Report() if report is None else report
@@ -128,7 +128,7 @@ def import_logs(
                 spool.add(spooled)
                 found.merge(spooled.report)
                 progress(*blocks.progress(spooled.done))
-        check_count(len(spool), found)
+        check_count(len(spool), found, paths)
         with closing(open_writer(temporary, kind)) as writer:
             tally = _write(spool, writer, found, sample)
     logger.info("read %d trajectories; %s", tally.trajectories, found.problems.summary())

@@ -17,6 +17,7 @@ from lar.trajectories.inputs.files import (
     Source,
     find_sources,
 )
+from lar.trajectories.inputs.own_results import result_among
 from lar.trajectories.long_turns import LongTurns, long_turns
 from lar.trajectories.openings import opening
 from lar.trajectories.problems import BadRecordWarning
@@ -105,13 +106,19 @@ def read_trajectories(
     def read(rows: Iterator[Any], found: Report) -> Iterator[Trajectory]:
         found.merge(beside)
         reader = Reader(forced, keys, strict, found, redact)
-        return _read_all(sources, rows, reader, progress, warn=report is None)
+        return _read_all(paths, sources, rows, reader, progress, warn=report is None)
 
     return Trajectories(sources, rows, source, report, read)
 
 
 def _read_all(
-    sources: list[Source], rows: Iterator[Any], reader: Reader, progress: Progress, *, warn: bool
+    paths: list[StrPath],
+    sources: list[Source],
+    rows: Iterator[Any],
+    reader: Reader,
+    progress: Progress,
+    *,
+    warn: bool,
 ) -> Iterator[Trajectory]:
     report, count = reader.report, 0
     with closing(WaitingRows()) as rows_read, temporary_folder() as folder:
@@ -137,7 +144,7 @@ def _read_all(
                 yield kept
         turns.count(report)
     problems = report.problems
-    check_count(count, report)
+    check_count(count, report, paths)
     logger.info("read %d trajectories; %s", count - report.repeated, problems.summary())
     if warn and problems.count:
         warnings.warn(problems.summary(), BadRecordWarning, stacklevel=3)
@@ -145,10 +152,12 @@ def _read_all(
         logger.warning("%s", doubt)
 
 
-def check_count(count: int, report: Report) -> None:
-    """Raise TrajectoryError, with the first problem, where the `count` of trajectories is 0."""
+def check_count(count: int, report: Report, paths: Iterable[StrPath]) -> None:
+    """Raise TrajectoryError where the `count` of trajectories is 0: with the first problem in `paths`."""
     problems = report.problems
     if count == 0:
+        if result := result_among(paths):
+            raise TrajectoryError(f"no trajectory could be read: {result}")
         first = next(chain(problems.records, report.doubts()), "there is nothing to read")
         more = f" (and {problems.count - 1} more)" if problems.count > 1 else ""
         hint = f"; {ONE_MESSAGE}" if NO_LIST in str(first) else ""

@@ -169,7 +169,10 @@ ONE_MESSAGE = (
     "if each record is one message, rename its fields to role (system, user, assistant or tool), content and"
     " conversation_id"
 )
-REPLY_ELSEWHERE = "if a field of its own has the reply, name both: --messages-key FIELD --reply-key FIELD"
+REPLY_ELSEWHERE = (
+    "if the reply is in another field, name the fields of the conversation and of the reply:"
+    " --messages-key FIELD --reply-key FIELD"
+)
 _MOST_NEAR = 5
 HEAD_ENTRIES = 20  # entries of a file by which a format of whole files is recognised
 TEXT_FORMATS = (

@@ -4,8 +4,10 @@ A run in a folder of its logs would double them. What `lar import` writes is a s
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+from lar.utils.paths import StrPath, entries
 from lar.utils.result_files import (
     ADAPTATION_FILE,
     CORPUS_FILE,
@@ -31,6 +33,14 @@ def kind_of_result(folder: Path, names: list[str]) -> str | None:
     """What result a folder with files of these names is; None for any other folder."""
     found = (_MARKS[name][1] for name in _MARKS if name in names and _has_keys(folder / name))
     return next(found, None)
+
+
+def result_among(paths: Iterable[StrPath]) -> str:
+    """The first of the paths that is the folder of a result, in words; empty without one."""
+    for folder in map(Path, paths):
+        if kind := kind_of_result(folder, [entry.name for entry in entries(folder)]):
+            return f"{folder} is {kind}: give the logs, or what lar import wrote"
+    return ""
 
 
 def _has_keys(file: Path) -> bool:
