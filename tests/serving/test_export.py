@@ -588,6 +588,18 @@ def test_a_loader_that_encodes_otherwise_than_the_file_is_found(vocabulary, tmp_
         check_ordinary_text(export_folder, theirs, texts)
 
 
+def test_a_class_that_the_configuration_does_not_choose_is_not_to_be_set_there(vocabulary, tmp_path):
+    vocabulary.tokenizer.save(tmp_path / "base")
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "base")
+    theirs.backend_tokenizer.pre_tokenizer = pre_tokenizers.Digits(individual_digits=True)
+    file = tmp_path / "base/tokenizer_config.json"
+    for name, advice in (("Qwen2Tokenizer", "set tokenizer_class to"), (None, "try another version")):
+        config = json.loads(file.read_text())
+        file.write_text(json.dumps(config | {"tokenizer_class": name or "PreTrainedTokenizerFast"}))
+        with pytest.raises(ExportError, match=advice):
+            check_ordinary_text(tmp_path / "base", theirs, [])
+
+
 def test_the_class_of_the_base_is_checked(vocabulary, tmp_path):
     """Versions of transformers differ in whether the class obeys tokenizer.json."""
     backend = tokenizers.Tokenizer.from_str(vocabulary.tokenizer.backend.to_str())

@@ -4,12 +4,14 @@ Loading the file is not enough: some classes of transformers 5 (`Qwen2Tokenizer`
 pre-tokenizer of their own, whatever the file has.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lar.errors import ExportError
 from lar.mining.engine_gates.static import CHECK_TEXT
+from lar.tokenizer.files import TOKENIZER_CONFIG_FILE
 from lar.tokenizer.location import TOKENIZER_FILE
 from lar.tokenizer.tokenizer import Tokenizer
 
@@ -28,6 +30,7 @@ _TEXTS = (
     '{"name": "look", "arguments": {"at": [1, 2.5, null, true], "path": "C:\\\\tmp"}}',
     CHECK_TEXT,
 )
+_PLAIN_CLASS = "PreTrainedTokenizerFast"
 # What stands before and after a latent: it is cut otherwise beside a letter, a digit, a space or a newline.
 _AROUND = ("", "word", "12", " ", "\n")
 
@@ -44,9 +47,20 @@ def check_ordinary_text(folder: Path, tokenizer: Any, latents: Sequence[str]) ->
         if ids != own.tolist():
             raise ExportError(
                 f"{folder}: transformers' {type(tokenizer).__name__} encodes {text!r} as {_shown(ids)}, and "
-                f"{TOKENIZER_FILE} as {_shown(own.tolist())}: the class has rules of its own; in the "
-                "base's tokenizer_config.json set tokenizer_class to PreTrainedTokenizerFast, export again"
+                f"{TOKENIZER_FILE} as {_shown(own.tolist())}: the class has rules of its own; "
+                + _advice(folder)
             )
+
+
+def _advice(folder: Path) -> str:
+    """How to get a class without rules; transformers 5.24 takes no name but its own for some models."""
+    config = json.loads((folder / TOKENIZER_CONFIG_FILE).read_bytes())
+    if config.get("tokenizer_class") != _PLAIN_CLASS:
+        return f"in the base's {TOKENIZER_CONFIG_FILE} set tokenizer_class to {_PLAIN_CLASS}, export again"
+    return (
+        f"this version of transformers takes it whatever tokenizer_class {TOKENIZER_CONFIG_FILE} has, and "
+        "reads the base so, too: try another version"
+    )
 
 
 def _shown(ids: list[int]) -> str:
