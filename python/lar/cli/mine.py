@@ -391,7 +391,7 @@ def _print_gates(gates: list[dict[str, Any]]) -> None:
 
 
 def _print_costs(gates: list[dict[str, Any]]) -> None:
-    table = Table(title="What segments fit for engines cost", title_justify="left")
+    table = Table(title="What the engine gates cost", title_justify="left")
     for name in ("gate", "dropped", "reduction", "cost"):
         table.add_column(name, justify="left" if name == "gate" else "right")
     least = 0.0
