@@ -20,7 +20,7 @@ from transformers import (
 
 from lar.corpus import Corpus
 from lar.distillation.data import Examples
-from lar.models.causal_lm import hidden_states
+from lar.models.hidden_states import hidden_states
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 

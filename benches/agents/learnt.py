@@ -23,7 +23,8 @@ from benches import entry
 from benches.agents.worlds.choice import WORLDS
 from lar.distillation import Student
 from lar.distillation.data import Example, Examples, pack
-from lar.models.causal_lm import hidden_states, load_model
+from lar.models.causal_lm import load_model
+from lar.models.hidden_states import hidden_states
 
 BOUNDS = (0, 20, 40, 80, 160)  # least uses of each row of the table
 

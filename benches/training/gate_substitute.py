@@ -33,7 +33,8 @@ from benches.training.training_arms import packed_rows
 from lar.demo.base_model import BaseModelOptions, new_model
 from lar.demo.base_tokenizer import train_tokenizer
 from lar.distillation import DistillOptions
-from lar.models.causal_lm import hidden_states, load_model, no_bar
+from lar.models.causal_lm import load_model, no_bar
+from lar.models.hidden_states import hidden_states
 from lar.utils.files import atomic_folder, write_json
 
 SHAPE = BaseModelOptions(width=192, layers=3, heads=6, feed_forward=512, context=2048)

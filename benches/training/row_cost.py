@@ -26,7 +26,7 @@ from benches import entry
 from benches.training.shapes import SHAPES, random_model
 from benches.training.training_arms import forget_peak, peak_memory, sharing_weights
 from lar.distillation.rows.rows import LatentRows
-from lar.models.causal_lm import autocast
+from lar.models.device import autocast
 from lar.utils.files import write_json
 
 Step = Callable[[], None]

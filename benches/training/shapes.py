@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen3Config
 
-from lar.models.causal_lm import choose_dtype
+from lar.models.device import choose_dtype
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import OptionError, TrainingError, VocabularyError
 from lar.generation import Conversation, generate
 from lar.generation.batch import ConversationBatch
-from lar.models.causal_lm import hidden_states, use_streams
+from lar.models.hidden_states import hidden_states, use_streams
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.vocabulary.latent import Latent
 from lar.vocabulary.vocabulary import LatentVocabulary

@@ -18,7 +18,7 @@ from lar.corpus import Corpus
 from lar.corpus.windows import windows
 from lar.distillation.data import Examples, PackedExamples, cut, pack
 from lar.errors import CorpusError
-from lar.models.causal_lm import hidden_states
+from lar.models.hidden_states import hidden_states
 from lar.vocabulary.vocabulary import Reparameterized
 from testing import tiny, toy
 

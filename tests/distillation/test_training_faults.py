@@ -203,7 +203,7 @@ def test_adapted_teachers_read_their_caches_too(cached, vocabulary, teacher_fold
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FLIPS, ENDS)
 def test_a_damaged_teacher_cache_is_read_or_refused(cached, vocabulary, teacher_folder, flips, end):
-    from lar.models.causal_lm import fingerprint
+    from lar.models.fingerprint import fingerprint
     from lar.scoring.store import CachedTeacher
 
     name = fingerprint(load_model(str(teacher_folder), device="cpu")) if not NAMES else NAMES[0]

@@ -21,7 +21,8 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.distillation.training.checkpoints import claim, run_identity
 from lar.distillation.training.optimizer import optimizer_for
 from lar.errors import OptionError
-from lar.models.causal_lm import check_context, load_model
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_context
 from lar.utils.result_files import RUN_FILE
 from testing import tiny, toy
 from testing.damage import loads_or_explains

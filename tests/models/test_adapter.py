@@ -14,7 +14,8 @@ from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import LarError, OptionError, TrainingError
 from lar.models.adapter import base_folder
-from lar.models.causal_lm import fingerprint, load_model
+from lar.models.causal_lm import load_model
+from lar.models.fingerprint import fingerprint
 from lar.scoring.score import score
 from lar.tokenizer.tokenizer import Tokenizer
 from testing import tiny

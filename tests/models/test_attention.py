@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lar.errors import OptionError
 from lar.models.attention import PACKED, choose_attention, packed_lengths
-from lar.models.causal_lm import hidden_states, load_model, reads_packed
+from lar.models.causal_lm import load_model
+from lar.models.hidden_states import hidden_states, reads_packed
 from testing import tiny
 
 ON_CPU = ["eager", "sdpa", PACKED]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 import lar
 from benches.agents.baselines.vanilla import action_of
-from lar.models.causal_lm import autocast, load_model
+from lar.models.causal_lm import load_model
+from lar.models.device import autocast
 from lar.tokenizer import ChatTemplate
 from lar.trajectories import Message, Trajectory
 

@@ -170,7 +170,7 @@ def device_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _there(context: click.Context, parameter: click.Parameter, device: str | None) -> str | None:  # noqa: ARG001
     """The given device, checked before a command begins; without torch, the command says what is missing."""
     if device is not None and importlib.util.find_spec("torch"):
-        from lar.models.causal_lm import choose_device
+        from lar.models.device import choose_device
 
         choose_device(device)
     return device

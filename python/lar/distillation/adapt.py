@@ -17,7 +17,8 @@ from lar.distillation.student import Student
 from lar.distillation.training.distributed import check_launch, from_main
 from lar.distillation.training.reporting import check_report_to
 from lar.errors import OptionError
-from lar.models.causal_lm import check_tokenizer, load_model
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_tokenizer
 from lar.models.saving import copy_processors, save_model
 from lar.models.trained_tasks import set_trained_tasks
 from lar.tokenizer.files import TEMPLATE_FOLDER

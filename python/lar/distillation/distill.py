@@ -34,7 +34,9 @@ from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import check_report_to, reporting_callbacks
 from lar.distillation.training.trainer import DistillationTrainer
 from lar.errors import OptionError
-from lar.models.causal_lm import check_context, check_tokenizer, check_trainable, fingerprint, load_model
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_context, check_tokenizer, check_trainable
+from lar.models.fingerprint import fingerprint
 from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.store import CachedTeacher
 from lar.utils.arguments import opened

@@ -20,7 +20,8 @@ from lar.distillation.rows.rows import LatentRows
 from lar.distillation.student import Student, load_rows, read_student
 from lar.errors import OptionError, TokenizerError, TrainingError
 from lar.models.adapter import base_folder
-from lar.models.causal_lm import fingerprint, load_model
+from lar.models.causal_lm import load_model
+from lar.models.fingerprint import fingerprint
 from lar.tokenizer.tokenizer import Tokenizer
 from lar.utils.paths import StrPath
 from lar.utils.result_files import ROWS_FILE, STUDENT_FILE, VOCABULARY_FILE

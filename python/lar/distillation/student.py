@@ -19,8 +19,11 @@ from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.sharding import like, whole
 from lar.errors import OptionError, TrainingError
 from lar.models.adapter import base_folder, is_adapter, put_on
-from lar.models.causal_lm import Head, check_rows, fingerprint, head_of, load_model
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_rows
 from lar.models.compatibility import quiet_peft
+from lar.models.fingerprint import fingerprint
+from lar.models.head import Head, head_of
 from lar.models.in_use import evaluating
 from lar.models.snapshot import Snapshot
 from lar.models.token_tables import check_token_tables

@@ -21,8 +21,9 @@ from lar.generation.growing_cache import growing_cache
 from lar.generation.guard import CanonicalProcessor
 from lar.generation.requests import OnText, Requests
 from lar.generation.sampling import Generation, Sampling, SamplingKeywords
-from lar.models.causal_lm import autocast, embedding_rows
+from lar.models.checks import embedding_rows
 from lar.models.compatibility import cache_argument
+from lar.models.device import autocast
 from lar.models.in_use import evaluating
 from lar.utils.arguments import opened
 from lar.utils.keywords import merge_options

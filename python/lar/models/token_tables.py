@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lar.errors import TrainingError
-from lar.models.causal_lm import hidden_states
+from lar.models.hidden_states import hidden_states
 from lar.models.in_use import evaluating
 
 

@@ -28,17 +28,12 @@ from lar.corpus.selection import InSample, Keep
 from lar.corpus.task_sample import sample_share
 from lar.corpus.windows import LEAST_LENGTH, windows
 from lar.errors import OptionError
-from lar.models.causal_lm import (
-    Head,
-    autocast,
-    check_context,
-    check_tokenizer,
-    context_length,
-    fingerprint,
-    head_of,
-    hidden_states,
-    load_model,
-)
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_context, check_tokenizer, context_length
+from lar.models.device import autocast
+from lar.models.fingerprint import fingerprint
+from lar.models.head import Head, head_of
+from lar.models.hidden_states import hidden_states
 from lar.models.out_of_memory import advise_on_memory
 from lar.models.trained_tasks import check_model_unseen, trained_tasks_of
 from lar.scoring import store

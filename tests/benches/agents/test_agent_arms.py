@@ -28,7 +28,8 @@ from lar.distillation import AdaptOptions, DistillOptions, Student
 from lar.errors import OptionError
 from lar.evaluation.drift import unused_latents
 from lar.generation.sampling import Sampling
-from lar.models.causal_lm import fingerprint, load_model
+from lar.models.causal_lm import load_model
+from lar.models.fingerprint import fingerprint
 from lar.trajectories import read_trajectories
 from testing import tiny, toy
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, TopProbabilities
 from lar.distillation.rows.rows import LatentRows
 from lar.distillation.training.step import DistillationStep
-from lar.models.causal_lm import autocast, hidden_states
+from lar.models.device import autocast
+from lar.models.hidden_states import hidden_states
 from lar.utils.progress import Progress, silent
 
 STEPS = 40  # of Adam, for each ridge and at the end

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lar.distillation.training.step import DistillationStep, relative_distance
-from lar.models.causal_lm import autocast, hidden_states
+from lar.models.device import autocast
+from lar.models.hidden_states import hidden_states
 from lar.utils.progress import Progress, silent
 
 

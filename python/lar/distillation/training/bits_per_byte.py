@@ -18,7 +18,10 @@ from lar.distillation.loss import FirstTokens, sft
 from lar.distillation.options import AdaptOptions
 from lar.distillation.student import Student
 from lar.errors import CorpusError, OptionError
-from lar.models.causal_lm import autocast, check_context, check_tokenizer, hidden_states, load_model
+from lar.models.causal_lm import load_model
+from lar.models.checks import check_context, check_tokenizer
+from lar.models.device import autocast
+from lar.models.hidden_states import hidden_states
 from lar.models.in_use import evaluating
 from lar.models.out_of_memory import advise_on_memory
 from lar.utils.progress import Progress, silent

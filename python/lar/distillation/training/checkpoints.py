@@ -10,7 +10,7 @@ from torch import nn
 from lar.distillation.data import Examples, PackedExamples
 from lar.distillation.options import AdaptOptions
 from lar.errors import OptionError
-from lar.models.causal_lm import fingerprint
+from lar.models.fingerprint import fingerprint
 from lar.utils.files import read_json, write_json
 from lar.utils.processes import count
 from lar.utils.result_files import RUN_FILE

@@ -16,8 +16,8 @@ from torch import distributed
 
 from lar.distillation.options import AdaptOptions
 from lar.errors import LarError, OptionError, TrainingError
-from lar.models.causal_lm import choose_device
 from lar.models.compatibility import shards_exactly
+from lar.models.device import choose_device
 from lar.utils.processes import count, is_main
 
 Result = TypeVar("Result")

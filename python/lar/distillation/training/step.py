@@ -10,7 +10,8 @@ from lar.distillation.chunked_sum import sum_over_chunks
 from lar.distillation.loss import LOSS_FUNCTIONS, FirstTokens, Teacher, Terms, TopProbabilities, sft
 from lar.distillation.options import DistillOptions
 from lar.distillation.student import Student
-from lar.models.causal_lm import autocast, hidden_states, reads_packed, use_streams
+from lar.models.device import autocast
+from lar.models.hidden_states import hidden_states, reads_packed, use_streams
 
 
 class DistillationStep(nn.Module):

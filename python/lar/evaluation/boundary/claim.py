@@ -10,7 +10,8 @@ from typing import Any
 from lar.corpus import Corpus
 from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
-from lar.models.causal_lm import fingerprint, load_model
+from lar.models.causal_lm import load_model
+from lar.models.fingerprint import fingerprint
 from lar.utils.files import check_usable, read_json, write_json
 from lar.utils.result_files import SWEEP_FILE
 

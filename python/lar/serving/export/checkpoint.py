@@ -18,7 +18,7 @@ from lar.corpus.manifest import TOKENIZER_FOLDER
 from lar.distillation.student import Student, read_student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
-from lar.models.causal_lm import DTYPES
+from lar.models.device import DTYPES
 from lar.models.folder import stored_dtype
 from lar.models.saving import copy_processors, save_model
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
