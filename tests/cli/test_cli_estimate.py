@@ -8,11 +8,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import lar
-from lar.cli.estimate_text import REALISED
+from lar.cli.estimate_text import REALISED, curve
 from lar.corpus import Corpus
+from lar.evaluation.estimate import Point
+from lar.evaluation.usage import Tokens, Usage
 from lar.trajectories import write_trajectories
+from lar.vocabulary.turn_lengths import TurnLength
 from testing import toy
 
 SMALL = ("--size", "4", "--size", "8", "--splits", "2")
@@ -27,6 +32,18 @@ def chat_log(path, tasks):
     ]
     path.write_text("".join(lines))
     return path
+
+
+@given(st.lists(st.integers(-30, 30), min_size=1, max_size=3), st.integers(-30, 30))
+@example([0], 0)
+@example([3], -3)
+def test_what_rounds_to_nothing_has_no_sign(saved, of_prompts):
+    base = Tokens(generated=20_000, prompt=20_000)
+    units = [Tokens(generated=20_000 - tokens, prompt=20_000 - of_prompts) for tokens in saved]
+    splits = tuple(Usage(1, 1, base, one) for one in units)
+    point = Point(4, None, splits, 0.0, Usage(1, 1, base, base), 4.0, TurnLength(20_000, 20_000, 1))
+    cells = [cell for column in curve([point]).columns for cell in column.cells]
+    assert not [cell for cell in cells if re.search(r"[-+]0\.0%", cell)]
 
 
 @pytest.fixture

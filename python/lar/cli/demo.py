@@ -14,6 +14,7 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.cli.training import needs_train_extra
 from lar.utils.progress import Progress
+from lar.utils.words import percent
 
 if TYPE_CHECKING:
     from lar.demo.result import DemoResult
@@ -76,8 +77,8 @@ def _print(result: "DemoResult") -> None:
     student, base = result.arms["student"], result.arms["base"]
     print_prose(
         f"The student writes {student.units:.1f} units a ticket where the base writes {base.base_tokens:.1f} "
-        f"tokens: {result.reduction:.1%} fewer. Success against the control's: "
-        f"{100 * result.success_change:+.1f} points.\n"
+        f"tokens: {percent(result.reduction)} fewer. Success against the control's: "
+        f"{100 * result.success_change:+z.1f} points.\n"
         f"Everything is in {result.folder} ({sum(result.seconds.values()):.0f} s in all); "
         f"to look at it, open {result.folder / 'report.html'}."
     )

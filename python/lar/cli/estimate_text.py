@@ -1,6 +1,6 @@
 """What `lar estimate` prints for people: the curve, what to take, the bill, and what training would take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -9,7 +9,7 @@ from lar.cli.prose import print_prose
 from lar.cli.tables import print_table
 from lar.corpus.selection import HOLD_OUT
 from lar.evaluation.recommendation import found_in_words, in_words, unwritten_in_words
-from lar.utils.words import about_hours, counted
+from lar.utils.words import about_hours, counted, percent, signed_percent
 from lar.vocabulary.learnable import LEARNABLE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ FEW_TASKS = 25
 def print_estimate(found: "Estimate", summary: dict[str, Any]) -> None:
     """Print an estimate; `summary` is what --json would print of it."""
     _print_size(found)
-    print_table(_curve(found))
+    print_table(curve(found.points))
     _print_short(found)
     _print_few(found)
     _print_choice(found)
@@ -75,7 +75,7 @@ def _print_few(found: "Estimate") -> None:
         )
 
 
-def _curve(found: "Estimate") -> Table:
+def curve(points: Sequence["Point"]) -> Table:
     """The points as rows, after one for the base tokens."""
     table = Table(box=None, pad_edge=False)
     columns = (
@@ -91,17 +91,17 @@ def _curve(found: "Estimate") -> Table:
     )
     for name in columns:
         table.add_column(name, justify="right")
-    base = found.points[0].to_dict()
+    base = points[0].to_dict()
     table.add_row("none", "", "", "", "", "", *_units(base, "base"))
-    for point in found.points:
+    for point in points:
         low, high = min(point.reductions), max(point.reductions)
         table.add_row(
             f"{point.size:,}",
             str(point.gate or "none"),
             f"{point.learnable:.0%}",
-            f"{-point.reduction:+.1%}",
-            f"{-low:+.1%} to {-high:+.1%}",
-            f"{-point.prompt_reduction:+.1%}",
+            signed_percent(-point.reduction),
+            f"{signed_percent(-low)} to {signed_percent(-high)}",
+            signed_percent(-point.prompt_reduction),
             *_units(point.to_dict(), "units"),
         )
     return table
@@ -134,7 +134,7 @@ def _print_choice(found: "Estimate") -> None:
         gate = "a gate" if found.teacher else "a gate by a model's entropies (lar score)"
         print_prose(
             f"No entropy gate is in this. Behind {found.gated.gate}, {found.recommended.size} latents would"
-            f" save {saved:.1%} in place of {saved - found.gated.difference:.1%}"
+            f" save {percent(saved)} in place of {percent(saved - found.gated.difference)}"
             f" ({counted(len(found.gated.splits), 'split')}; by {by}). Try {gate} if a student loses"
             " success (docs/howto/choose.md)."
         )
@@ -155,13 +155,13 @@ def _print_more(found: "Estimate") -> None:
         part = " So expect more of all logs than of this sample." if more else ""
         saved = found.half.reduction
         print_prose(
-            f"Mined on half as many tasks, {best.size} latents save {saved:.1%} in place of"
-            f" {saved - found.half.difference:.1%} ({counted(len(found.half.splits), 'split')}).{part}"
+            f"Mined on half as many tasks, {best.size} latents save {percent(saved)} in place of"
+            f" {percent(saved - found.half.difference)} ({counted(len(found.half.splits), 'split')}).{part}"
         )
     print_prose(
         f"A trained agent may save less than its logs could: SmolLM2-135M saved {REALISED[0]:.0%} of that on"
         " questions with a search tool, in the worse of two trainings (docs/howto/estimate.md). So"
-        f" {best.size} latents may save {REALISED[0] * best.reduction:.1%}, or less still."
+        f" {best.size} latents may save {percent(REALISED[0] * best.reduction)}, or less still."
     )
     print_prose(
         "Its success is not in this estimate. SmolLM2-135M kept it on the questions with 64 latents and lost"

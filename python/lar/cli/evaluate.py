@@ -16,7 +16,7 @@ from lar.corpus.selection import Split
 from lar.distillation.options import AdaptOptions
 from lar.errors import CorpusError, OptionError
 from lar.utils.result_files import VOCABULARY_FILE
-from lar.utils.words import counted
+from lar.utils.words import counted, percent
 from lar.vocabulary.turn_lengths import TurnLength
 
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
@@ -173,7 +173,7 @@ def _print(result: Any, size: int) -> None:
             ("prompt", counts.prompt_base_tokens, counts.prompt_units, counts.prompt_reduction),
             ("total", counts.context_base_tokens, counts.context_units, counts.context_reduction),
         ):
-            table.add_row(*of_corpus, text, f"{base_tokens:,}", f"{units:,}", f"{reduction:.1%}")
+            table.add_row(*of_corpus, text, f"{base_tokens:,}", f"{units:,}", percent(reduction))
             of_corpus = "", ""
     print_table(table)
     level = result.total.text_level
@@ -208,8 +208,8 @@ def _print_drift(result: Any) -> None:
     if result.in_sample or result.mined_reduction is None:
         return
     print_prose(
-        f"reduction {result.total.reduction:.1%} as engines read the text; it was"
-        f" {result.mined_reduction:.1%} on the mined tasks, counted in tokens"
+        f"reduction {percent(result.total.reduction)} as engines read the text; it was"
+        f" {percent(result.mined_reduction)} on the mined tasks, counted in tokens"
     )
     drift = result.drift
     if drift:

@@ -397,9 +397,9 @@ def _print_costs(gates: list[dict[str, Any]]) -> None:
     least = 0.0
     for before, gate in zip([gates[0], *gates], gates, strict=False):
         if gate["candidates_dropped"]:
-            cost = round(100 * (before["reduction"] - gate["reduction"]), 2) + 0.0  # + 0.0: no -0.00
+            cost = round(100 * (before["reduction"] - gate["reduction"]), 2)
             row = (gate["name"], f"{gate['candidates_dropped']:,}", f"{gate['reduction']:.1%}")
-            table.add_row(*row, f"{cost:.2f} points")
+            table.add_row(*row, f"{cost:z.2f} points")
             least = min(least, cost)
     print_table(table)
     if least < 0:

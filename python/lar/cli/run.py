@@ -352,8 +352,8 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
 
     lines = {
         "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
-        "mine": "{latents} latents, {reduction:.1%} fewer units on the tasks that were mined, in tokens",
-        "evaluate": "{reduction:.1%} fewer units on {measured}",
+        "mine": "{latents} latents, {reduction:z.1%} fewer units on the tasks that were mined, in tokens",
+        "evaluate": "{reduction:z.1%} fewer units on {measured}",
         "distill": "{steps} steps",
         "control": "{steps} steps",
         "export": "{export}",

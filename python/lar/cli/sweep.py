@@ -27,6 +27,7 @@ from lar.distillation.options import DistillOptions
 from lar.errors import OptionError
 from lar.utils.processes import count
 from lar.utils.result_files import SWEEP_RESULT_FILE
+from lar.utils.words import percent
 
 if TYPE_CHECKING:
     from lar.evaluation.boundary import Point, Sweep
@@ -181,7 +182,7 @@ def _print(result: "Sweep", output: Path) -> None:
         table.add_column(heading, justify="right")
     for name, point in [("control", result.control), *((_name(point), point) for point in result.points)]:
         success = [] if point.success_rate is None else [f"{point.success_rate:.1%}"]
-        figures = [f"{point.latents:,}", f"{point.reduction:.1%}", f"{point.bits_per_byte:.4f}", *success]
+        figures = [f"{point.latents:,}", percent(point.reduction), f"{point.bits_per_byte:.4f}", *success]
         table.add_row(name, *figures)
     print_table(table)
     print_prose(result.in_words())

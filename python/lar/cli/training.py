@@ -144,8 +144,8 @@ def course(record: dict[str, Any]) -> str:
     for name, label in (("loss", "loss"), ("eval_bits_per_byte", "held-out bits per byte")):
         values = [line[name] for line in record["log"] if name in line]
         if values:
-            first, last = (round(values[end], 4) + 0.0 for end in (0, -1))  # + 0.0: no -0.0000
-            parts.append(f", {label} {first:.4f} -> {last:.4f}")
+            first, last = values[0], values[-1]
+            parts.append(f", {label} {first:z.4f} -> {last:z.4f}")
     if "kept" in record:
         parts.append(f", kept step {record['kept']['step']} ({record['kept']['bits_per_byte']:.4f})")
     return "".join(parts)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lar.mining.options import SIZES
+from lar.utils.words import percent
 from lar.vocabulary.learnable import LEARNABLE, are_learnable
 from lar.vocabulary.turn_lengths import FEW_UNITS
 
@@ -50,11 +51,11 @@ def in_words(found: "Estimate") -> str:
 def _saved(found: "Estimate") -> str:
     """What the recommended size saves, of which part of the text, and what a smaller one saves."""
     best, knee = found.recommended, found.knee
-    saved = f"{best.reduction:.1%} of what the agent writes"
+    saved = f"{percent(best.reduction)} of what the agent writes"
     if missing := unwritten_in_words(found.unwritten):
         saved += f", without {missing}"
     if knee is not best:
-        saved += f"; {knee.size} latents save {knee.reduction:.1%}"
+        saved += f"; {knee.size} latents save {percent(knee.reduction)}"
     return saved
 
 

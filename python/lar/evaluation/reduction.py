@@ -28,6 +28,7 @@ from lar.mining.one_machine import OneMachine
 from lar.utils.arguments import opened
 from lar.utils.paths import StrPath
 from lar.utils.progress import Progress, silent
+from lar.utils.words import percent
 from lar.vocabulary.digest import latents_digest
 from lar.vocabulary.vocabulary import LatentVocabulary, Reparameterized
 
@@ -286,8 +287,8 @@ def _warn_of(result: Evaluation, of_mined_logs: bool) -> None:
     elif own is not None and found < FAR * own:
         cause = OTHER_LOGS if result.drift or not of_mined_logs else FEW_LOGS
         logger.warning(
-            "the reduction is %.1f%%, far below the %.1f%% of the tasks that were mined, in tokens: %s",
-            *(100 * found, 100 * own, cause),
+            "the reduction is %s, far below the %s of the tasks that were mined, in tokens: %s",
+            *(percent(found), percent(own), cause),
         )
 
 

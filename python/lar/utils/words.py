@@ -11,6 +11,25 @@ def counted(number: float, noun: str, nouns: str | None = None) -> str:
     return f"{shown} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
+def percent(share: float) -> str:
+    """A share in percent; one that rounds to 0 has no sign.
+
+    >>> percent(0.377), percent(-0.012), percent(-0.0003)
+    ('37.7%', '-1.2%', '0.0%')
+    """
+    return f"{share:z.1%}"
+
+
+def signed_percent(change: float) -> str:
+    """A change in percent with its sign; one that rounds to 0 has none.
+
+    >>> signed_percent(-0.377), signed_percent(0.012), signed_percent(-0.0003), signed_percent(0.0003)
+    ('-37.7%', '+1.2%', '0.0%', '0.0%')
+    """
+    shown = percent(change)
+    return shown if change <= 0 or shown == percent(0) else f"+{shown}"
+
+
 def shortened(text: str, most: int = 60) -> str:
     """The text, cut to `most` characters.
 

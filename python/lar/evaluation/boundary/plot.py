@@ -7,6 +7,7 @@ from lar.errors import MissingExtraError
 from lar.evaluation.boundary.points import Point, Sweep
 from lar.utils.extras import import_extra
 from lar.utils.files import atomic_file
+from lar.utils.words import percent
 
 WIDTH, HEIGHT = 640, 360
 SCALE = 2  # pixels of the PNG for each of the picture's
@@ -86,7 +87,7 @@ def _row(sweep: Sweep, point: Point) -> dict[str, Any]:
         "y": _measure(sweep, point),
         "gate": _gate(point),
         "size": point.size,
-        "label": f"{point.name}: {point.reduction:.1%} fewer units, {_measure(sweep, point):.3f}",
+        "label": f"{point.name}: {percent(point.reduction)} fewer units, {_measure(sweep, point):.3f}",
     }
 
 

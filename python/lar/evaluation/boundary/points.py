@@ -6,6 +6,8 @@ from math import sqrt
 from statistics import mean, stdev
 from typing import Any
 
+from lar.utils.words import percent
+
 ROUNDING = 1e-9  # 1 - 97/100 is more than 0.03 by the error of floating point alone
 
 
@@ -201,9 +203,11 @@ class Sweep:
         return self._amount(self.loss(point)) + ("" if error is None else f" (± {100 * error:.1f})")
 
     def _amount(self, loss: float) -> str:
-        return f"{100 * loss:.1f} points of success" if self.has_success else f"{loss:.1%} of bits per byte"
+        if self.has_success:
+            return f"{100 * loss:z.1f} points of success"
+        return f"{percent(loss)} of bits per byte"
 
 
 def _described(point: Point) -> str:
     gate = "no gate" if point.gate is None else f"gate {point.gate}"
-    return f"{point.latents:,} latents, {gate} ({point.reduction:.1%} fewer units)"
+    return f"{point.latents:,} latents, {gate} ({percent(point.reduction)} fewer units)"

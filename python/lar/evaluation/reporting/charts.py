@@ -13,6 +13,7 @@ from typing import Any
 
 from lar.errors import MissingExtraError
 from lar.utils.extras import import_extra
+from lar.utils.words import percent
 
 WIDTHS = {"wide": 860, "narrow": 340}
 _GREY, _KEPT, _SAVED, _OTHER = (f"var(--{name})" for name in ("muted", "kept", "accent", "other"))
@@ -76,8 +77,8 @@ def curve(points: Sequence[Row], recommended: Row) -> Picture:
     for row in rows:
         gate = f", gate {row['gate']}" if len({other["gate"] for other in rows}) > 1 else ""
         row["label"] = (
-            f"{row['k']:,} latents{gate}: {row['r']:.1%} fewer units ({row['low']:.1%} to {row['high']:.1%})"
-            + (", recommended" if row["best"] else "")
+            f"{row['k']:,} latents{gate}: {percent(row['r'])} fewer units"
+            f" ({percent(row['low'])} to {percent(row['high'])})" + (", recommended" if row["best"] else "")
         )
     sizes = sorted({row["k"] for row in rows})
     x: Row = {
@@ -120,7 +121,8 @@ def kept_and_saved(rows: Sequence[tuple[str, int, int]], axis: str, *, upright: 
             "part": part,
             "n": number,
             "order": order,
-            "label": f"{name}: {base:,} base tokens, {units:,} units, {1 - units / max(base, 1):.1%} fewer",
+            "label": f"{name}: {base:,} base tokens, {units:,} units,"
+            f" {percent(1 - units / max(base, 1))} fewer",
         }
         for name, base, units in rows
         for order, (part, number) in enumerate((("units left", units), ("saved", base - units)))

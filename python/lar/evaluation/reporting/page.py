@@ -13,6 +13,7 @@ from lar.evaluation.reporting.example import Example
 from lar.evaluation.reporting.measure import Measured, Saving
 from lar.evaluation.reporting.origin import Given
 from lar.evaluation.reporting.visible import visible
+from lar.utils.words import percent
 from lar.vocabulary.vocabulary import LatentVocabulary
 
 _MOST_TOOLS = 15
@@ -176,12 +177,8 @@ def _number(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
-
-
 def _money(value: float) -> str:
     return f"{value:,.2f}"
 
 
-FILTERS = {"n": _number, "pct": _percent, "money": _money, "visible": visible}
+FILTERS = {"n": _number, "pct": percent, "money": _money, "visible": visible}
