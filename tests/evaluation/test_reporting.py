@@ -512,6 +512,19 @@ def test_a_students_record_is_shown_and_a_broken_one_refused(written, corpus, vo
             written(corpus, vocabulary=vocabulary, student=tmp_path)
 
 
+@pytest.mark.parametrize("lacking", ["base_tokens", "base_tokens_per_second"])
+@pytest.mark.parametrize("lines", ["all", "one"])
+def test_a_loss_is_shown_where_the_log_has_no_tokens_and_then_no_time(tmp_path, lacking, lines):
+    log = [
+        {"step": step, "loss": loss, "base_tokens": 800.0, "base_tokens_per_second": 50.0}
+        for step, loss in ((4, 0.5), (6, 0.125), (7, 0.25))
+    ]
+    for line in log if lines == "all" else log[1:2]:
+        del line[lacking]
+    (tmp_path / "distillation.json").write_text(json.dumps({"steps": 7, "log": log}))
+    assert student_record.read(tmp_path)["values"] == {"mean loss of the training": 2.5 / 7}
+
+
 def test_the_same_input_gives_the_same_bytes(written, corpus, vocabulary, evidence):
     assert (
         written(corpus, vocabulary=vocabulary, evidence=evidence)[1]

@@ -41,19 +41,22 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _of_steps(log: list[dict[str, Any]]) -> dict[str, float]:
-    """The mean loss and the time of all steps; empty where the log has no lines about them.
+    """The mean loss and the time of all steps, each only if all lines about steps have what it is made of.
 
     The Trainer's own summary has those since the checkpoint from which a stopped run went on.
     """
-    lines = [[_number(row, name) for name in _OF_STEPS] for row in log if "loss" in row]
-    if not lines or not all(step and speed for step, _, _, speed in lines):
-        return {}
-    before, losses, seconds = 0.0, 0.0, 0.0
-    for step, loss, tokens, speed in lines:
-        losses += loss * (step - before)  # a line has the mean since the one before
-        seconds += tokens / speed
-        before = step
-    return {"mean loss of the training": losses / before, "seconds of training, without evaluations": seconds}
+    lines = [{name: _number(row, name) for name in _OF_STEPS} for row in log if "loss" in row]
+    ends = [line["step"] for line in lines]
+    found = {}
+    if lines and all(ends):
+        # A line has the mean since the one before.
+        begun = [0, *ends[:-1]]
+        sums = [row["loss"] * (row["step"] - begin) for row, begin in zip(lines, begun, strict=True)]
+        found["mean loss of the training"] = sum(sums) / ends[-1]
+    if lines and all(line["base_tokens"] and line["base_tokens_per_second"] for line in lines):
+        seconds = [line["base_tokens"] / line["base_tokens_per_second"] for line in lines]
+        found["seconds of training, without evaluations"] = sum(seconds)
+    return found
 
 
 def _of_evaluation(log: list[dict[str, Any]], last: float) -> dict[str, float]:
