@@ -187,6 +187,7 @@ def test_a_finished_run_says_which_tasks_it_measured(run, folder, in_sample):
     logs, at = folder / "logs.jsonl", folder / "run"
     split = {"hold_out": 0.2, "seed": 0}
     counts = {"tasks": 24, "seen_tasks": 24 if in_sample else 0, "in_sample": in_sample, "reduction": 0.25}
+    counts["decode_only"] = in_sample
     reports = {
         "import": {},
         "corpus": {"trajectories": 24, "tokens": 9, "held_out_tasks": 0},
@@ -206,6 +207,7 @@ def test_a_finished_run_says_which_tasks_it_measured(run, folder, in_sample):
         "24 tasks, all of them seen" if in_sample else "24 held-out tasks (hold out 0.2, seed 0), none seen"
     )
     assert f"25.0% fewer units on {words} in mining" in out
+    assert ("the student reads base tokens (decode_only)" in out) is in_sample
 
 
 def test_a_gate_that_gates_nothing_is_refused_before_the_first_stage(whole, folder):

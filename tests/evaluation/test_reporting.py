@@ -525,6 +525,15 @@ def test_a_loss_is_shown_where_the_log_has_no_tokens_and_then_no_time(tmp_path, 
     assert student_record.read(tmp_path)["values"] == {"mean loss of the training": 2.5 / 7}
 
 
+@pytest.mark.parametrize("decode_only", [False, True])
+def test_a_student_that_reads_base_tokens_is_named_in_the_page(written, corpus, vocabulary, decode_only):
+    counts = {**lar.evaluate(corpus, vocabulary).to_dict(), "decode_only": decode_only}
+    evidence = Evidence(evaluation=EvaluationFile.model_validate(counts))
+    page = Page(written(corpus, vocabulary=vocabulary, evidence=evidence)[1])
+    [section] = page.all("section", **{"aria-labelledby": "evaluation"})
+    assert ("reads base tokens (decode_only)" in section[2]) is decode_only
+
+
 def test_the_same_input_gives_the_same_bytes(written, corpus, vocabulary, evidence):
     assert (
         written(corpus, vocabulary=vocabulary, evidence=evidence)[1]

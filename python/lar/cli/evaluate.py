@@ -19,6 +19,7 @@ from lar.utils.result_files import VOCABULARY_FILE
 from lar.utils.words import counted, percent
 from lar.vocabulary.turn_lengths import TurnLength
 
+READS_BASE_TOKENS = "reads base tokens (decode_only), so its prompts are not shorter"
 _SHOWN = 5  # of the latents that are no longer used; --json lists all
 
 
@@ -98,15 +99,15 @@ def command(
     trained = folders["student"] or folders["control"]
     length = max_length or (trained and trained_length(trained)) or AdaptOptions.max_length
     bits = _bits_per_byte(measured, length, result.in_sample, on, **folders)
+    more: dict[str, Any] = {} if not bits else {"bits_per_byte": bits}
+    if folders["student"] is not None:
+        more["decode_only"] = reads_base_tokens(folders["student"])
     if as_json:
-        more = {"bits_per_byte": bits} if bits else {}
         print_json(result.to_dict() | more | losses_summary(report))
     else:
         _print(result, loaded.size)
-        if folders["student"] is not None and reads_base_tokens(folders["student"]):
-            print_prose(
-                f"{folders['student']} reads base tokens (decode_only), so its prompts are not shorter"
-            )
+        if more.get("decode_only"):
+            print_prose(f"{folders['student']} {READS_BASE_TOKENS}")
         for arm, value in bits.items():
             print_prose(f"{arm:<8}{value:8.4f} bits for each byte of the agent's text")
         print_losses(report)

@@ -259,6 +259,7 @@ def _summary(vocabulary: Any, output: Path, seconds: float) -> dict[str, Any]:
         "base_tokens": base_tokens,
         "units": base_tokens - saved,
         "reduction": round(saved / base_tokens, 6),
+        "learnable": round(learnable_share(vocabulary.latents), 4),
         **_of_prompts(vocabulary),
         "mining": vocabulary.mining,
         "seconds": round(seconds, 2),

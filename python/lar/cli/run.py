@@ -348,7 +348,7 @@ def _report_in(printed: str) -> dict[str, Any]:
 
 def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     """The figures of a run, one line for each stage that has some."""
-    from lar.cli.evaluate import tasks_in_words
+    from lar.cli.evaluate import READS_BASE_TOKENS, tasks_in_words
 
     lines = {
         "corpus": "{trajectories:,} trajectories, {tokens:,} tokens, {held_out_tasks} tasks held out",
@@ -366,6 +366,8 @@ def _print(reports: dict[str, dict[str, Any]], output: Path) -> None:
     if counts.get("turns"):  # a stage that an earlier version has done has none
         turn = TurnLength(counts["base_tokens"], counts["units"], counts["turns"])
         print_prose(f"{'':<9} {turn.in_words()}")
-    for arm, bits in reports.get("evaluate", {}).get("bits_per_byte", {}).items():
+    if counts.get("decode_only"):
+        print_prose(f"{'':<9} the student {READS_BASE_TOKENS}")
+    for arm, bits in counts.get("bits_per_byte", {}).items():
         print_prose(f"{arm:<9} {bits:.4f} bits for each byte of the agent's text")
     print_prose(f"{'all':<9} in {output}")

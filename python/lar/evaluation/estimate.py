@@ -106,6 +106,7 @@ class Point:
             "prompt_reduction": round(self.prompt_reduction, 4),
             "learnable": round(self.learnable, 4),
             "turns": round(found.turns / found.runs, 1),
+            "turn_units": round(self.turn.mean_units, 1),
             **of_run,
         }
 
@@ -230,12 +231,15 @@ class Estimate:
             "runs": self.runs,
             "tasks": self.tasks,
             "tokens": self.tokens,
+            "rows": len(self.whole.corpus),
             "runs_in_all": self.whole.runs,
             "tasks_in_all": self.whole.tasks,
             "tokens_in_all": self.tokens_in_all,
             "tokens_in_all_error": round(self.whole.error, 4),
+            "held_out_tasks": self.whole.held_out,
             "unwritten": round(self.unwritten, 4),
             "teacher": self.teacher,
+            "scored_tasks": None if self.teacher is None else self.scored_tasks,
             "points": [point.to_dict() for point in self.points],
             "recommended": {"size": self.recommended.size, "gate": self.recommended.gate},
             "words": in_words(self),

@@ -128,6 +128,7 @@ class EvaluationFile(CountsRow):
     unused: list[UnusedRow]
     per_corpus: dict[str, CountsRow]
     bits_per_byte: dict[str, float] = {}
+    decode_only: bool = False
 
 
 class ArmRow(BaseModel):
