@@ -213,6 +213,24 @@ def test_what_does_not_fit_is_refused_by_name(sides, vocabulary, teacher_folder,
     refused(TokenizerError, "another than the corpus's", model=tiny.model(400), corpus=other)
 
 
+@pytest.mark.parametrize("earlier_reads", [False, True, None])
+@pytest.mark.parametrize("reads", [False, True])
+def test_another_way_of_reading_than_the_earlier_students_is_warned_of(
+    corpus, vocabulary, tmp_path, caplog, earlier_reads, reads
+):
+    """Before the model is loaded; the record of an earlier version lacks the option."""
+    options = {} if earlier_reads is None else {"decode_only": earlier_reads}
+    Student.begin(tiny.model(vocabulary.base_size), vocabulary, DistillOptions(**FEW)).save(tmp_path)
+    (tmp_path / "distillation.json").write_text(json.dumps({"options": options}))
+    new = DistillOptions(device="cpu", decode_only=reads)
+    with pytest.raises(TrainingError, match="never-read"):
+        distill(corpus, "never-read/", vocabulary, new, start_from=tmp_path)
+    warned = f"{tmp_path} was distilled {'without' if reads else 'with'} decode_only, and this run is"
+    assert (warned in caplog.text) == (reads != bool(earlier_reads))
+    EarlierStudent.load(tmp_path).warn_of_reading(replace(new, control=True, decode_only=not reads))
+    assert caplog.text.count("decode_only, and this run is") == (reads != bool(earlier_reads))
+
+
 def test_a_record_without_the_models_fingerprint_is_checked_by_the_models_folder(
     sides, vocabulary, teacher_folder, earlier, tmp_path
 ):

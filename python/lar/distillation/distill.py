@@ -85,7 +85,8 @@ def distill(
             `<output>.checkpoints` until the student is saved. The same call resumes from the last one.
         start_from: the folder of an earlier student of the same model, or of a control for a control. The new
             student starts from its adapter, whose shape it takes over, and from its rows of the segments
-            that are in `vocabulary` at any id. The other latents' rows start as without it.
+            that are in `vocabulary` at any id. The other latents' rows start as without it. Another
+            `decode_only` than the earlier student's is warned of.
         held_out: conversations to evaluate on every `options.evaluate_steps`, by bits per byte; None for the
             held-out side of a whole corpus with a split. None of their tasks may have been seen: in this
             run, in mining, by the model, or by the earlier student.
@@ -119,6 +120,7 @@ def distill(
     if earlier is not None:
         earlier.check(corpus.tokenizer, control=options.control)
         options = earlier.with_its_lora(options)
+        earlier.warn_of_reading(options)
     if options.control:
         if vocabulary is not None and not keywords.get("control"):  # the options may be a control's record
             raise OptionError(

@@ -33,6 +33,16 @@ logger = logging.getLogger(__name__)
 # The options that decide the shapes of LoRA's matrices and their scale.
 _LORA_SHAPE = ("lora_rank", "lora_alpha", "target_modules")
 
+# How an earlier student was distilled, where the new one is to read other prompts.
+_TO_LATENTS = (
+    "with decode_only, and this run is without it: the new student reads latents in its prompts; give"
+    " decode_only (--decode-only) to have it read base tokens as before"
+)
+_TO_TOKENS = (
+    "without decode_only, and this run is with it: the new student reads its prompts in base tokens; leave"
+    " decode_only out to have it read latents as before"
+)
+
 
 class HandedOver(NamedTuple):
     """What a new student got from an earlier one: its folder, and which of the K rows are new, bool (K)."""
@@ -113,6 +123,16 @@ class EarlierStudent:
             if given not in (taken, getattr(DistillOptions, name)):
                 raise OptionError(f"{self.folder}: its {name} is {taken}, so it cannot be {given} here")
         return replace(options, **{name: getattr(own, name) for name in _LORA_SHAPE})
+
+    def warn_of_reading(self, options: DistillOptions) -> None:
+        """Warn where one of this student and the new one reads base tokens, and the other reads latents.
+
+        No error: a student can be trained on for the other way of reading.
+        """
+        reads_tokens = bool(self.record.get("options", {}).get("decode_only", False))
+        if not options.control and reads_tokens != options.decode_only:
+            change = _TO_TOKENS if options.decode_only else _TO_LATENTS
+            logger.warning("%s was distilled %s", self.folder, change)
 
     def rows_of(self, vocabulary: LatentVocabulary) -> Tensor:
         """For each of K latents the student's row of the same segment, -1 without one; int64 (K)."""
