@@ -132,8 +132,8 @@ _DEFAULTS = MiningOptions()
     "--memory",
     metavar="SIZE",
     help="About how much memory the corpus's runs may take, such as 2GiB, beside some hundred MB for the "
-    "search; the rest is spilled to files in TMPDIR. The result is the same, but for --max-entropy on a "
-    "corpus that is not scored.  [default: no limit]",
+    "search (more where runs recur in very many tasks); the rest is spilled to files in TMPDIR. The result "
+    "is the same, but for --max-entropy on a corpus that is not scored.  [default: no limit]",
 )
 @fields_options()
 @ray_option

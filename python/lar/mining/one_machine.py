@@ -27,8 +27,9 @@ class OneMachine:
     memory: about how many bytes the runs of a corpus may take, however large it is. The rest goes to
         temporary files in TMPDIR, which should not be in memory itself: 4 bytes a distinct token, 24 a run
         and 4 for each of its tasks, twice while they are folded, and again for the runs behind a gate and
-        those of prompts. What the search and the selection need comes on top (a few hundred MB), and so does
-        the process itself. A gate by n-gram entropies cuts each part by a model of that part. None: no bound.
+        those of prompts. What the search and the selection need comes on top, and so does the process itself.
+        That is a few hundred MB, and 4 bytes for each task of each run that is searched, however many these
+        are. A gate by n-gram entropies cuts each part by a model of that part. None: no bound.
     """
 
     def __init__(self, memory: int | None = None) -> None:

@@ -44,6 +44,10 @@ const DEVIATIONS: f64 = 3.0;
 /// Occurrences are exact. Tasks are exact in a small corpus. In one of more than 16 M distinct tokens they are
 /// counted up to 128, or up to `min_support` if that is more. See [`find_exactly`] for what a candidate is.
 ///
+/// What is searched is in memory with all tasks of its runs, 4 bytes for each, whatever bound the runs were folded
+/// within. Its tokens are bounded, and its tasks are not: few runs may recur in very many tasks. Sampling by bytes
+/// would bound both, but then the candidates would depend on the memory.
+///
 /// # Errors
 /// If a limit is too small, or runs cannot be read.
 pub fn find_candidates(runs: &RunParts, limits: &Limits) -> Result<Candidates> {
