@@ -10,6 +10,11 @@
 //! "a ba ba b". Then the new parses of all uses run on side by side, and would take quadratic time. But they
 //! soon coincide, so each looks up what one before it has found. New parses without different segments coincide too,
 //! once both have passed the last place at which they could use theirs.
+//!
+//! One case stays slow: P segments of which each could be used again and again beside the present parse, such as the
+//! pairs of a text of odd period P. Each use then takes up to P steps. With the pairs alone as candidates, 200,000
+//! tokens of period 1,001 take 3 s of processor time (of period 1,000 0.4 s). With the candidates of a search, which
+//! are longer, the periods 3, 5, 101, 1,001 and 4,001 each take less than 0.5 s, so nothing is done about it.
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
