@@ -1,4 +1,4 @@
-"""Options of very short trainings, and a progress that kills one."""
+"""Options of very short trainings, and what kills one."""
 
 FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "logging_steps": 2, "device": "cpu"}
 
@@ -13,3 +13,12 @@ def kill_at(step):
             raise KilledError
 
     return progress
+
+
+def raises(error):
+    """A function that raises the error, whatever it is called with."""
+
+    def broken(*arguments, **keywords):  # noqa: ARG001
+        raise error
+
+    return broken

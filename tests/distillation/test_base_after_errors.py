@@ -18,7 +18,7 @@ from lar.errors import OptionError, TrainingError
 from lar.models.snapshot import Snapshot
 from lar.utils.files import only_writer
 from testing import tiny
-from testing.few_steps import FEW, KilledError, kill_at
+from testing.few_steps import FEW, KilledError, kill_at, raises
 
 IDS = torch.tensor([[1, 2, 3, 1, 5]])
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -50,13 +50,6 @@ def assert_untouched(model, before, logits, handle):
         assert torch.equal(model(IDS).logits, logits)
     handle.remove()
     assert not model.get_input_embeddings()._forward_hooks
-
-
-def raises(error):
-    def broken(*arguments, **keywords):  # noqa: ARG001
-        raise error
-
-    return broken
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -23,11 +23,6 @@ PADDING = 24
 PROMPT = "<|im_start|>user\nHow warm is it in Lima?<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.fixture(scope="module")
-def trained(corpus):
-    return tiny.teacher(corpus)
-
-
 @pytest.fixture
 def pair(trained):
     """The model with a row for each id, and with padding rows after those."""

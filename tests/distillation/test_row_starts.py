@@ -16,18 +16,12 @@ from lar.errors import OptionError
 from lar.mining.mine import mine
 from lar.scoring.score import score
 from testing import tiny
-
-FEW = {"lora_rank": 4, "lora_alpha": 8, "max_length": 256, "device": "cpu"}
-
-
-@pytest.fixture(scope="module")
-def teacher(corpus):
-    return tiny.teacher(corpus).state_dict()
+from testing.few_steps import FEW
 
 
 def begin(corpus, vocabulary, teacher, *, tied=False, **options):
     model = tiny.model(vocabulary.base_size, tied=tied)
-    model.load_state_dict(teacher)
+    model.load_state_dict(teacher.state_dict())
     chosen = DistillOptions(**FEW, **options)
     student = Student.begin(model, vocabulary, chosen)
     return DistillationStep(student, chosen), PackedExamples(Examples(corpus, vocabulary, 256), 256), chosen
@@ -43,10 +37,10 @@ def changed(step, before):
 
 
 @pytest.mark.parametrize("loss", ["marginal", "paper", "sft"])
-def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(corpus, teacher, loss):
+def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(corpus, trained, loss):
     train, held_out = corpus.split(0.3)
     vocabulary = mine(train, size=12)
-    step, data, _ = begin(train, vocabulary, teacher, loss=loss)
+    step, data, _ = begin(train, vocabulary, trained, loss=loss)
     before, text = state(step), bits_per_byte(held_out, step.student).bits_per_byte
     record = fit_output_rows(step, [data[i] for i in range(len(data))])
     assert changed(step, before) == {"rows.output"}
@@ -55,8 +49,8 @@ def test_fitting_moves_the_output_rows_alone_and_lowers_the_loss_of_unseen_text(
 
 
 @pytest.mark.parametrize("loss", ["marginal", "sft"])
-def test_fitting_reads_the_positions_that_the_loss_can_learn_from(corpus, vocabulary, teacher, loss):
-    step, data, _ = begin(corpus, vocabulary, teacher, loss=loss)
+def test_fitting_reads_the_positions_that_the_loss_can_learn_from(corpus, vocabulary, trained, loss):
+    step, data, _ = begin(corpus, vocabulary, trained, loss=loss)
     batch = data[0]
     batch["has_teacher"][::3] = False
     known = int(batch["has_teacher"].sum())
@@ -67,7 +61,7 @@ def test_fitting_reads_the_positions_that_the_loss_can_learn_from(corpus, vocabu
 
 def test_rows_stay_where_the_fitted_ones_are_worse_on_positions_that_were_held_back(corpus, vocabulary):
     """The first four fifths of the units are one latent, which the others are not."""
-    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size).state_dict())
+    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size))
     batch = data[0]
     count = len(batch["labels"])
     border = count - count // 5
@@ -80,8 +74,8 @@ def test_rows_stay_where_the_fitted_ones_are_worse_on_positions_that_were_held_b
 
 
 @pytest.mark.parametrize("count", [0, 4])
-def test_fitting_needs_enough_positions_to_hold_one_back(corpus, vocabulary, teacher, count):
-    step, data, _ = begin(corpus, vocabulary, teacher, loss="marginal")
+def test_fitting_needs_enough_positions_to_hold_one_back(corpus, vocabulary, trained, count):
+    step, data, _ = begin(corpus, vocabulary, trained, loss="marginal")
     before, batch = state(step), data[0]
     batch["has_teacher"][batch["has_teacher"].nonzero()[count:]] = False
     assert fit_output_rows(step, [batch]) == {"positions": count}
@@ -89,7 +83,7 @@ def test_fitting_needs_enough_positions_to_hold_one_back(corpus, vocabulary, tea
 
 
 def test_fitting_reads_no_more_batches_than_it_has_room_for(corpus, vocabulary, monkeypatch):
-    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size).state_dict())
+    step, data, _ = begin(corpus, vocabulary, tiny.model(vocabulary.base_size))
     batches = [data[at] for at in range(3)]
     counts = [len(batch["labels"]) for batch in batches]
     for room, read in ((counts[0], 1), (counts[0] + 1, 2)):
@@ -97,8 +91,8 @@ def test_fitting_reads_no_more_batches_than_it_has_room_for(corpus, vocabulary, 
         assert fit_output_rows(step, batches)["positions"] == sum(counts[:read])
 
 
-def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, teacher):
-    step, data, _ = begin(corpus, vocabulary, teacher)
+def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, vocabulary, trained):
+    step, data, _ = begin(corpus, vocabulary, trained)
     before, batches = state(step), [data[i] for i in range(8)]
     with torch.no_grad():
         distance = sum(float(hidden_distance(step, batch)) for batch in batches)
@@ -113,8 +107,8 @@ def test_matching_moves_the_input_rows_of_latents_that_it_met_alone(corpus, voca
         assert sum(float(hidden_distance(step, batch)) for batch in batches) < 0.9 * distance
 
 
-def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary, teacher):
-    step, data, _ = begin(corpus, vocabulary, teacher)
+def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary, trained):
+    step, data, _ = begin(corpus, vocabulary, trained)
     example = data.examples[0]
     student = step.student
     with torch.no_grad():
@@ -127,9 +121,9 @@ def test_the_distance_is_that_of_each_unit_and_its_last_token(corpus, vocabulary
 
 
 @pytest.mark.parametrize("loss", ["marginal", "sft"])
-def test_the_third_term_is_that_distance_for_each_taught_unit(corpus, vocabulary, teacher, loss):
-    step, data, _ = begin(corpus, vocabulary, teacher, loss=loss, hidden_weight=2.0)
-    plain, _, _ = begin(corpus, vocabulary, teacher, loss=loss)
+def test_the_third_term_is_that_distance_for_each_taught_unit(corpus, vocabulary, trained, loss):
+    step, data, _ = begin(corpus, vocabulary, trained, loss=loss, hidden_weight=2.0)
+    plain, _, _ = begin(corpus, vocabulary, trained, loss=loss)
     batch = data[0]
     with torch.no_grad():
         expected = 2 * len(batch["labels"]) * float(hidden_distance(step, batch))
@@ -137,25 +131,25 @@ def test_the_third_term_is_that_distance_for_each_taught_unit(corpus, vocabulary
     assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_run_starts_as_its_options_say_and_tells_what_it_saw(corpus, vocabulary, teacher):
-    step, data, options = begin(corpus, vocabulary, teacher, row_start="hidden", hidden_batches=3)
+def test_a_run_starts_as_its_options_say_and_tells_what_it_saw(corpus, vocabulary, trained):
+    step, data, options = begin(corpus, vocabulary, trained, row_start="hidden", hidden_batches=3)
     before = state(step)
     assert set(start_rows(step, data, options)) == {"hidden", "fitted"}
     assert changed(step, before) == {"rows.input", "rows.output"}
-    step, data, options = begin(corpus, vocabulary, teacher, output_start="first")
+    step, data, options = begin(corpus, vocabulary, trained, output_start="first")
     before = state(step)
     assert start_rows(step, data, options) == {}
     assert not changed(step, before)
 
 
-def test_a_control_has_no_rows_to_start(corpus, teacher):
-    step, data, options = begin(corpus, tiny.no_latents(corpus), teacher, row_start="hidden")
+def test_a_control_has_no_rows_to_start(corpus, trained):
+    step, data, options = begin(corpus, tiny.no_latents(corpus), trained, row_start="hidden")
     assert start_rows(step, data, options) == {}
 
 
-def test_starts_read_a_cached_teacher_too(corpus, vocabulary, teacher, tmp_path):
+def test_starts_read_a_cached_teacher_too(corpus, vocabulary, trained, tmp_path):
     model = tiny.model(vocabulary.base_size)
-    model.load_state_dict(teacher)
+    model.load_state_dict(trained.state_dict())
     model.save_pretrained(tmp_path / "model")
     scored = tiny.copy(corpus, tmp_path / "corpus")
     score(scored, tmp_path / "model", max_length=256, top_k=vocabulary.base_size)

@@ -10,19 +10,8 @@ import torch
 from lar import distill
 from lar.distillation import DistillOptions
 from lar.distillation.training.held_out import HeldOut
-from lar.mining.mine import mine
 from lar.utils import ending
 from testing.few_steps import FEW
-
-
-@pytest.fixture(scope="module")
-def sides(corpus):
-    return corpus.split(0.3)
-
-
-@pytest.fixture(scope="module")
-def vocabulary(sides):
-    return mine(sides[0], size=12)
 
 
 def stop_at(step, number=signal.SIGTERM):
@@ -42,7 +31,7 @@ def mean_loss(record):
 
 @pytest.mark.parametrize("step", [1, 5, 9])
 def test_a_stopped_training_keeps_its_step_and_goes_on_to_the_same_student(
-    sides, vocabulary, teacher_folder, tmp_path, step
+    sides, mined, teacher_folder, tmp_path, step
 ):
     learnt, held_out = sides
     options = DistillOptions(
@@ -57,7 +46,7 @@ def test_a_stopped_training_keeps_its_step_and_goes_on_to_the_same_student(
     )
 
     def run(name, **more):
-        arguments = learnt, str(teacher_folder), vocabulary, options, tmp_path / name
+        arguments = learnt, str(teacher_folder), mined, options, tmp_path / name
         return distill(*arguments, held_out=held_out, **more)
 
     whole = run("whole")
@@ -82,7 +71,7 @@ def test_a_stopped_training_keeps_its_step_and_goes_on_to_the_same_student(
 
 
 def test_a_signal_in_the_evaluation_that_ends_a_run_loses_no_step(
-    sides, vocabulary, teacher_folder, tmp_path, monkeypatch
+    sides, mined, teacher_folder, tmp_path, monkeypatch
 ):
     learnt, held_out = sides
     options = DistillOptions(
@@ -102,7 +91,7 @@ def test_a_signal_in_the_evaluation_that_ends_a_run_loses_no_step(
         return measure(self, student)
 
     def run(**more):
-        arguments = learnt, str(teacher_folder), vocabulary, options, tmp_path / "student"
+        arguments = learnt, str(teacher_folder), mined, options, tmp_path / "student"
         return distill(*arguments, held_out=held_out, **more)
 
     with monkeypatch.context() as patch:
@@ -119,11 +108,11 @@ def test_a_signal_in_the_evaluation_that_ends_a_run_loses_no_step(
     assert [line["step"] for line in resumed.record["log"] if "loss" in line] == [2]
 
 
-def test_without_checkpoints_a_signal_stops_at_once(sides, vocabulary, teacher_folder):
+def test_without_checkpoints_a_signal_stops_at_once(sides, mined, teacher_folder):
     def stopping(*_):
         assert not ending.ask(signal.SIGTERM)
 
-    distill(sides[0], str(teacher_folder), vocabulary, DistillOptions(**FEW, max_steps=1), progress=stopping)
+    distill(sides[0], str(teacher_folder), mined, DistillOptions(**FEW, max_steps=1), progress=stopping)
 
 
 # Sends the signal after the third step of a training; a lost signal is a failure, not a slow test.
@@ -149,10 +138,8 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_command_says_where_it_goes_on_and_does(
-    corpus, vocabulary, teacher_folder, tmp_path, number
-):
-    vocabulary.save(tmp_path / "vocabulary")
+def test_a_stopped_command_says_where_it_goes_on_and_does(corpus, mined, teacher_folder, tmp_path, number):
+    mined.save(tmp_path / "vocabulary")
     arguments = ["distill", corpus.path, "--model", teacher_folder, "--vocabulary", tmp_path / "vocabulary"]
     arguments += ["--max-steps", "5", "--device", "cpu", "--max-length", "256", "-o", tmp_path / "student"]
     command = [sys.executable, "-c", PROGRAM, int(number), *arguments]

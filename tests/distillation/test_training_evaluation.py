@@ -22,7 +22,6 @@ from lar.distillation.training.held_out import HeldOut
 from lar.distillation.training.reporting import PACKAGES, check_report_to, log_folder
 from lar.distillation.training.stopping import MEASURE, Course
 from lar.errors import LarError, MissingExtraError, OptionError
-from lar.mining.mine import mine
 from lar.utils.progress import annotate
 from testing import tiny
 from testing.few_steps import FEW, KilledError, kill_at
@@ -30,34 +29,24 @@ from testing.few_steps import FEW, KilledError, kill_at
 FIGURES = ["eval_bits_per_byte", "eval_latent_use", "eval_explicit_preference"]
 
 
-@pytest.fixture(scope="module")
-def sides(corpus):
-    return corpus.split(0.3)
-
-
-@pytest.fixture(scope="module")
-def vocabulary(sides):
-    return mine(sides[0], size=12)
-
-
 def evaluations(student):
     return [{name: line.get(name) for name in FIGURES} for line in student.record["log"] if MEASURE in line]
 
 
 def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits(
-    sides, vocabulary, teacher_folder
+    sides, mined, teacher_folder
 ):
     options = DistillOptions(**FEW, max_steps=12, row_learning_rate=3e-2, learning_rate=3e-3)
-    student = distill(sides[0], str(teacher_folder), vocabulary, options)
-    counts, size = np.zeros(3, dtype=int), vocabulary.base_size
-    for example in Examples(sides[1], vocabulary, 1024):
+    student = distill(sides[0], str(teacher_folder), mined, options)
+    counts, size = np.zeros(3, dtype=int), mined.base_size
+    for example in Examples(sides[1], mined, 1024):
         with torch.no_grad():
             logits = student(torch.from_numpy(example.units)[None]).logits[0]
         for at in example.supervised:
             unit = example.units[at]
             if unit >= size:
                 before = logits[at - 1]
-                first = vocabulary.latents[unit - size].tokens[0]
+                first = mined.latents[unit - size].tokens[0]
                 counts += [1, int(before.argmax()) >= size, bool(before[first] > before[unit])]
     found = bits_per_byte(sides[1], student, max_length=1024)
     assert [found.latents, found.latents_written, found.explicit_preferred] == counts.tolist()
@@ -70,7 +59,7 @@ def test_latent_use_and_explicit_preference_are_those_of_the_whole_models_logits
 
 
 def test_the_speed_counts_the_preparation_of_data_and_no_evaluation(
-    sides, vocabulary, teacher_folder, monkeypatch
+    sides, mined, teacher_folder, monkeypatch
 ):
     """By a clock that moves only when a batch is made, or when something is measured or written."""
     now = [0.0]
@@ -90,24 +79,24 @@ def test_the_speed_counts_the_preparation_of_data_and_no_evaluation(
     monkeypatch.setattr(callbacks, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
     few = {**FEW, "max_steps": 6, "save_steps": 2, "output_start": "first"}
     options = DistillOptions(**few, evaluate_steps=2, patience=3)
-    student = distill(sides[0], str(teacher_folder), vocabulary, options, held_out=sides[1])
+    student = distill(sides[0], str(teacher_folder), mined, options, held_out=sides[1])
     lines = [line for line in student.record["log"] if "loss" in line]
     seconds = sum(line["base_tokens"] / line["base_tokens_per_second"] for line in lines)
     assert len(lines) == 3
     assert seconds == pytest.approx(6, abs=1.1)  # the loader is a batch ahead
 
 
-def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, vocabulary, teacher_folder):
+def test_evaluations_are_logged_and_change_nothing_that_is_learnt(sides, mined, teacher_folder):
     train, held_out = sides
     common = {**FEW, "max_steps": 5, "lora_dropout": 0.1, "output_start": "first"}
     options = DistillOptions(**common, evaluate_steps=2, evaluated_windows=None)
     told = Listener()
-    student = distill(train, str(teacher_folder), vocabulary, options, held_out=held_out, progress=told)
+    student = distill(train, str(teacher_folder), mined, options, held_out=held_out, progress=told)
     lines = [line for line in student.record["log"] if MEASURE in line]
     assert [line["step"] for line in lines] == [2, 4, 5]
     assert lines[-1][MEASURE] == bits_per_byte(held_out, student, max_length=256).bits_per_byte
     assert all(0 <= line[name] <= 1 for line in lines for name in FIGURES[1:])
-    without = distill(train, str(teacher_folder), vocabulary, DistillOptions(**common))
+    without = distill(train, str(teacher_folder), mined, DistillOptions(**common))
     assert all(torch.equal(value, student.state_dict()[name]) for name, value in without.state_dict().items())
     steps = [line for line in student.record["log"] if "loss" in line]
     assert all(line["base_tokens_per_second"] > 0 for line in steps)
@@ -152,13 +141,13 @@ def test_a_bar_shows_notes(monkeypatch, capsys):
     assert "1,234 tokens/s" in capsys.readouterr().err
 
 
-def test_a_sample_is_the_same_every_time(sides, vocabulary):
+def test_a_sample_is_the_same_every_time(sides, mined):
     options = DistillOptions(**FEW, evaluate_steps=1, evaluated_windows=5)
-    several = [HeldOut(sides[1], vocabulary, options) for _ in range(2)]
+    several = [HeldOut(sides[1], mined, options) for _ in range(2)]
     assert several[0].chosen == several[1].chosen
     assert len(set(several[0].chosen)) == 5
-    assert HeldOut(sides[1], vocabulary, replace(options, seed=1)).chosen != several[0].chosen
-    student = Student.begin(tiny.model(vocabulary.base_size), vocabulary, options)
+    assert HeldOut(sides[1], mined, replace(options, seed=1)).chosen != several[0].chosen
+    student = Student.begin(tiny.model(mined.base_size), mined, options)
     assert several[0].measure(student) == several[1].measure(student)
 
 
@@ -172,15 +161,15 @@ def test_adapt_is_evaluated_without_latents(sides, teacher_folder, tmp_path):
 
 
 @pytest.mark.parametrize("steps", [None, 1])
-def test_evaluation_needs_both_its_halves(sides, vocabulary, teacher_folder, steps):
+def test_evaluation_needs_both_its_halves(sides, mined, teacher_folder, steps):
     options = DistillOptions(**FEW, max_steps=1, evaluate_steps=steps)
     held_out = sides[1] if steps is None else None
     with pytest.raises(OptionError, match="evaluate_steps"):
-        distill(sides[0], str(teacher_folder), vocabulary, options, held_out=held_out)
+        distill(sides[0], str(teacher_folder), mined, options, held_out=held_out)
     if steps:
         silent = sides[1].select(lambda _: False)
         with pytest.raises(LarError, match="no text of the agent"):
-            distill(sides[0], str(teacher_folder), vocabulary, options, held_out=silent)
+            distill(sides[0], str(teacher_folder), mined, options, held_out=silent)
 
 
 # Early stopping.
@@ -231,12 +220,12 @@ def scripted(monkeypatch, values):
 
 
 def test_a_run_without_improvement_stops_and_keeps_its_best(
-    sides, vocabulary, teacher_folder, tmp_path, monkeypatch
+    sides, mined, teacher_folder, tmp_path, monkeypatch
 ):
     common = {**FEW, "scheduler": "constant", "warmup_ratio": 0.0}
     steps = scripted(monkeypatch, [3.0, 2.0, 2.5, 1.99, 2.1, 0.0, 0.0])
     options = DistillOptions(**common, max_steps=7, evaluate_steps=1, patience=2, min_improvement=0.1)
-    arguments = sides[0], str(teacher_folder), vocabulary
+    arguments = sides[0], str(teacher_folder), mined
     stopped = distill(*arguments, options, tmp_path / "stopped", held_out=sides[1])
     assert steps == [1, 2, 3, 4]
     assert stopped.record["kept"] == {"step": 4, "bits_per_byte": 1.99, "stopped_early": True}
@@ -268,7 +257,7 @@ def curve(student):
 
 @pytest.mark.parametrize("killed_at", [3, 5, 7])
 def test_a_killed_run_goes_on_to_the_same_curve_and_the_same_end(
-    sides, vocabulary, teacher_folder, tmp_path, monkeypatch, killed_at
+    sides, mined, teacher_folder, tmp_path, monkeypatch, killed_at
 ):
     values = [3.0, 2.0, 2.5, 1.8, 2.1, 1.9, 2.2, 0.0, 0.0]
     options = DistillOptions(
@@ -280,7 +269,7 @@ def test_a_killed_run_goes_on_to_the_same_curve_and_the_same_end(
         lora_dropout=0.1,
         output_start="first",
     )
-    arguments = sides[0], str(teacher_folder), vocabulary, options
+    arguments = sides[0], str(teacher_folder), mined, options
     scripted(monkeypatch, values)
     whole = distill(*arguments, tmp_path / "whole", held_out=sides[1])
     assert whole.record["kept"] == {"step": 4, "bits_per_byte": 1.8, "stopped_early": True}
@@ -295,10 +284,10 @@ def test_a_killed_run_goes_on_to_the_same_curve_and_the_same_end(
 
 
 def test_a_run_killed_while_it_was_saved_does_not_learn_more(
-    sides, vocabulary, teacher_folder, tmp_path, monkeypatch
+    sides, mined, teacher_folder, tmp_path, monkeypatch
 ):
     options = DistillOptions(**FEW, max_steps=3, save_steps=2, output_start="first")
-    arguments = sides[0], str(teacher_folder), vocabulary, options, tmp_path / "student"
+    arguments = sides[0], str(teacher_folder), mined, options, tmp_path / "student"
     save = Student.save
     monkeypatch.setattr(Student, "save", lambda *_: (_ for _ in ()).throw(KilledError))
     with pytest.raises(KilledError):
@@ -312,14 +301,12 @@ def test_a_run_killed_while_it_was_saved_does_not_learn_more(
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
-def test_with_patience_other_held_out_conversations_are_another_run(
-    sides, vocabulary, teacher_folder, tmp_path
-):
+def test_with_patience_other_held_out_conversations_are_another_run(sides, mined, teacher_folder, tmp_path):
     for patience in (None, 3):
         options = DistillOptions(
             **FEW, max_steps=3, save_steps=1, evaluate_steps=1, patience=patience, output_start="first"
         )
-        arguments = sides[0], str(teacher_folder), vocabulary, options, tmp_path / f"student-{patience}"
+        arguments = sides[0], str(teacher_folder), mined, options, tmp_path / f"student-{patience}"
         with pytest.raises(KilledError):
             distill(*arguments, held_out=sides[1], progress=kill_at(2))
         other = sides[1].select(sorted(sides[1].tasks)[:3].__contains__)
@@ -333,13 +320,13 @@ def test_with_patience_other_held_out_conversations_are_another_run(
 # Where the log goes.
 
 
-def test_a_missing_integration_is_said_before_anything_is_loaded(corpus, vocabulary, monkeypatch, tmp_path):
+def test_a_missing_integration_is_said_before_anything_is_loaded(corpus, mined, monkeypatch, tmp_path):
     find = sys.modules["importlib.util"].find_spec
     absent = {package for packages in PACKAGES.values() for package in packages}
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in absent else find(name))
     for name, packages in PACKAGES.items():
         with pytest.raises(MissingExtraError, match=f"pip install {packages[0]}"):
-            distill(corpus, tmp_path / "no model", vocabulary, DistillOptions(report_to=(name,)))
+            distill(corpus, tmp_path / "no model", mined, DistillOptions(report_to=(name,)))
         with pytest.raises(MissingExtraError):
             adapt(corpus, tmp_path / "no model", AdaptOptions(report_to=(name,)))
     with pytest.raises(OptionError, match="none of"):
@@ -347,7 +334,7 @@ def test_a_missing_integration_is_said_before_anything_is_loaded(corpus, vocabul
 
 
 def test_tensorboard_gets_losses_and_evaluations_beside_the_output(
-    sides, vocabulary, teacher_folder, tmp_path, monkeypatch
+    sides, mined, teacher_folder, tmp_path, monkeypatch
 ):
     written = {}
 
@@ -374,7 +361,7 @@ def test_tensorboard_gets_losses_and_evaluations_beside_the_output(
     monkeypatch.setattr("transformers.integrations.integration_utils.is_tensorboard_available", lambda: True)
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     options = DistillOptions(**FEW, max_steps=4, evaluate_steps=2, report_to=("tensorboard",))
-    student = distill(sides[0], str(teacher_folder), vocabulary, options, tmp_path / "a.b", held_out=sides[1])
+    student = distill(sides[0], str(teacher_folder), mined, options, tmp_path / "a.b", held_out=sides[1])
     folder = str(tmp_path / "a.b.logs")
     assert [step for step, _ in written[folder, "train/loss"]] == [2, 4]
     said = [line[MEASURE] for line in student.record["log"] if MEASURE in line]

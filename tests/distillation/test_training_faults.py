@@ -25,7 +25,7 @@ from lar.models.out_of_memory import advise_on_memory
 from lar.scoring.score import Scorer, score
 from testing import tiny, toy
 from testing.damage import ENDS, FLIPS, flip, loads_or_explains
-from testing.few_steps import FEW
+from testing.few_steps import FEW, raises
 
 
 def test_rows_know_their_conversations(corpus, vocabulary):
@@ -108,13 +108,6 @@ def test_other_errors_stay_as_they_are():
     for error in (RuntimeError("a bug"), TrainingError("out of memory, already explained")):
         with pytest.raises(type(error), match=str(error)), advise_on_memory("training", "lower it"):
             raise error
-
-
-def raises(error):
-    def broken(*arguments, **keywords):  # noqa: ARG001
-        raise error
-
-    return broken
 
 
 def test_every_way_of_training_and_scoring_says_what_to_lower(corpus, vocabulary, monkeypatch, tmp_path):
