@@ -26,10 +26,10 @@ from lar.trajectories.raw import identifier
 
 _JOINED, _SPARE = 1, 2  # what became of a result; 0: no request has asked for it
 
-Note = Callable[[Problem], object]
+_Note = Callable[[Problem], object]
 
 
-def with_joined_batches(sources: list[Source], note: Note, folder: Path) -> list[Source]:
+def with_joined_batches(sources: list[Source], note: _Note, folder: Path) -> list[Source]:
     """The sources, with one file for the requests of batches and their results, if both are among them.
 
     Files of this disk are looked at, by their first line. Those of a folder that has both kinds belong
@@ -77,7 +77,7 @@ def _pools(batches: list[Source], kinds: dict[str, _Kind]) -> list[list[Source]]
     return [*whole, rest]
 
 
-def _join(requests: list[Source], results: list[Source], note: Note, stem: Path) -> list[Source]:
+def _join(requests: list[Source], results: list[Source], note: _Note, stem: Path) -> list[Source]:
     """A file for each file of requests, with the results."""
     joined: list[Source] = []
     with Path(f"{stem}-results").open("w+b") as file:
@@ -134,7 +134,7 @@ class _Columns:
 class _Results:
     """The results of batches, in a temporary file."""
 
-    def __init__(self, file: IO[bytes], sources: list[Source], note: Note) -> None:
+    def __init__(self, file: IO[bytes], sources: list[Source], note: _Note) -> None:
         self._file = file
         self._sources = sources
         self._columns = _Columns()
@@ -148,7 +148,7 @@ class _Results:
         self._order = np.argsort(ids, kind="stable")
         self._ordered = ids[self._order]
 
-    def _add(self, line: bytes, file: int, at: int, record: int, note: Note) -> None:
+    def _add(self, line: bytes, file: int, at: int, record: int, note: _Note) -> None:
         value = _value_of(line)
         if not is_result(value):
             reason = "no result of a batch" if _is_json(line) else "not JSON: the file may be cut off here"
@@ -186,7 +186,7 @@ class _Results:
             self._states[number] = _SPARE
         return found
 
-    def note_others(self, note: Note) -> None:
+    def note_others(self, note: _Note) -> None:
         """Note each result that was joined to no request."""
         for number, state in enumerate(self._states):
             if state != _JOINED:
@@ -220,7 +220,7 @@ def _repeated(sources: list[Source]) -> dict[int, int]:
     return {name: len(found) for name, found in several.items()}
 
 
-def _lines(source: Source, note: Note) -> Iterator[tuple[bytes, int, int]]:
+def _lines(source: Source, note: _Note) -> Iterator[tuple[bytes, int, int]]:
     """Yield the lines of a file, each with its number and that of its record, up to where the file breaks."""
     number = 0
     try:

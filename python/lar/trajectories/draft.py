@@ -14,8 +14,8 @@ from lar.trajectories.tasks import first_message_task
 
 NO_AGENT = "no turn of the agent"
 # How logs write the outcome of a run, beside truth values and numbers.
-SUCCEEDED = ("true", "yes", "success", "succeeded", "pass", "passed")
-FAILED = ("false", "no", "failure", "failed", "fail")
+_SUCCEEDED = ("true", "yes", "success", "succeeded", "pass", "passed")
+_FAILED = ("false", "no", "failure", "failed", "fail")
 _SHOWN = 40  # most characters of a value in an error
 _DEPTH = 4  # how many objects deep an error looks for a field
 
@@ -90,7 +90,7 @@ def finish(draft: Draft, record: Record, label: str, keys: Keys, place: str = ""
         raise TrajectoryError(NO_AGENT)
     draft.is_repaired = repair_text(draft.messages)
     if keys.task is not None:
-        task = look_up(record, keys.task, draft.entries)
+        task = _look_up(record, keys.task, draft.entries)
     else:
         task = repaired(draft.task or first_message_task(draft.messages))
     name = draft.id if draft.id is not None else f"{label}:{record.key or record.number}{place}"
@@ -99,11 +99,11 @@ def finish(draft: Draft, record: Record, label: str, keys: Keys, place: str = ""
         raise TrajectoryError("its id, task, source or model is not valid UTF-8")
     success = draft.success
     if keys.success is not None:
-        success = look_up_success(record, keys.success, draft.entries)
+        success = _look_up_success(record, keys.success, draft.entries)
     return Trajectory(name, task, draft.messages, success, draft.model, source, draft.tools)
 
 
-def look_up(record: Record, path: str, entries: Sequence[Any] = ()) -> str:
+def _look_up(record: Record, path: str, entries: Sequence[Any] = ()) -> str:
     """Return the value at the dotted `path` of an entry, the raw record or its file's context, as text."""
     roots = (*entries, record.value, record.context)
     found = next((text for root in roots if (text := text_at(root, path)) is not None), None)
@@ -134,7 +134,7 @@ def _places_of(value: Any, name: str, depth: int = _DEPTH) -> Iterator[str]:
             yield from (f"{key}.{place}" for place in _places_of(inner, name, depth - 1))
 
 
-def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> bool | None:
+def _look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> bool | None:
     """Return the outcome at the dotted `path`, that of the last entry that has one; None where there is none.
 
     Raises:
@@ -147,7 +147,7 @@ def look_up_success(record: Record, path: str, entries: Sequence[Any] = ()) -> b
         shown = repr(value) if len(repr(value)) <= _SHOWN else f"{repr(value)[: _SHOWN - 1]}…"
         raise TrajectoryError(
             f"no outcome at the success key {path!r}: {shown} (true, false, a number of which 1 or more is"
-            f" success, {', '.join((*SUCCEEDED[1:], *FAILED[1:]))})"
+            f" success, {', '.join((*_SUCCEEDED[1:], *_FAILED[1:]))})"
         )
     return success
 
@@ -159,7 +159,7 @@ def outcome_of(value: Any) -> bool | None:
     [True, False, False, True, None]
     """
     word = value.strip().lower() if isinstance(value, str) else None
-    return True if word in SUCCEEDED else False if word in FAILED else solved(value)
+    return True if word in _SUCCEEDED else False if word in _FAILED else solved(value)
 
 
 def solved(reward: Any) -> bool | None:

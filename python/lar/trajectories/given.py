@@ -33,7 +33,7 @@ TYPES: dict[str, type] = {
     "weight": int,
 }
 _CALL, _FUNCTION = ToolCall.__annotations__.keys(), Function.__annotations__.keys()
-OWN = "lar"  # the format of a `Trajectory`
+_OWN = "lar"  # the format of a `Trajectory`
 LABEL = "given"  # the source of a trajectory that has no other
 
 Given = Iterable[Trajectory | Mapping[str, Any] | list[Any]] | ArrowStream
@@ -88,7 +88,7 @@ def read_value(value: Any, number: int, *, forced: Format | None = None, keys: K
         kept = value
         if not all(map(_is_normalized, value)):
             kept = replace(value, messages=normalize_messages(value.messages))
-        return Reading(OWN, [Found(kept)], [])
+        return Reading(_OWN, [Found(kept)], [])
     if is_message(value):
         raise TrajectoryError("one message, not a conversation: give a list of lists of messages")
     return read_record(Record(as_record(value), number), LABEL, forced=forced, keys=keys)

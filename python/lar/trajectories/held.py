@@ -63,7 +63,7 @@ class Held:
         A call that a program read out of the agent's text is held by that text.
         """
         held = [calls for known, calls in self._calls.items() if not name or name in known or known in name]
-        numbers = frozenset(numbers_in(arguments))
+        numbers = frozenset(_numbers_in(arguments))
         if any(numbers in calls or any(numbers <= one for one in calls) for calls in held):
             return 0, 0
         is_text = isinstance(arguments, str) and arguments and from_json_text(arguments) is arguments
@@ -77,7 +77,7 @@ class Held:
         calls: dict[str, set[frozenset[str]]] = {}
         for message in self._messages:
             for call in message.get("tool_calls", ()):
-                numbers = numbers_in(call["function"]["arguments"])
+                numbers = _numbers_in(call["function"]["arguments"])
                 calls.setdefault(call["function"]["name"], set()).add(frozenset(numbers))
         return calls
 
@@ -152,12 +152,12 @@ class _Texts:
         return self._found[text]
 
 
-def numbers_in(arguments: Any) -> Iterator[str]:
+def _numbers_in(arguments: Any) -> Iterator[str]:
     """The numbers and truth values anywhere in a call's arguments; `4.0` is `4`, for programs rewrite it."""
     value = from_json_text(arguments)
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             if not isinstance(item, str):
-                yield from numbers_in(item)
+                yield from _numbers_in(item)
     elif isinstance(value, bool | int | float):
         yield json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)

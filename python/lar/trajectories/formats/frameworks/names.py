@@ -56,10 +56,10 @@ def part_of(name: str) -> Part:
 def part_in(name: str, content: Any) -> Part:
     """Whose turn a message is: a user's proxy that runs code answers as the environment."""
     part = part_of(name)
-    return "tool" if part == "user" and was_executed(content) else part
+    return "tool" if part == "user" and _was_executed(content) else part
 
 
-def was_executed(content: Any) -> bool:
+def _was_executed(content: Any) -> bool:
     """Whether a message begins as the answer of a code executor does."""
     return isinstance(content, str) and _EXECUTED.match(content) is not None
 
@@ -96,7 +96,7 @@ def _proves_views(role: str, name: str, content: Any) -> bool:
         return part == "user"
     ends = isinstance(content, str) and content.strip() == "TERMINATE"
     is_assistant = bool(words) and words <= _ASSISTANTS
-    return ends or is_assistant or (part != "assistant" and was_executed(content))
+    return ends or is_assistant or (part != "assistant" and _was_executed(content))
 
 
 def _are_of_team(messages: list[tuple[str, str, Any]]) -> bool:

@@ -28,7 +28,7 @@ def make_draft(
     if all(message["role"] != "system" for message in before):
         before = _normalized(history.system or reply.system) + before
     said = _one_turn(_normalized(reply.messages))
-    messages = without_masks(join_sides(before, said))
+    messages = without_masks(_join_sides(before, said))
     if not any(map(is_told, messages)):
         return None
     return Draft(
@@ -63,7 +63,7 @@ def _one_turn(messages: list[Message]) -> list[Message]:
     return turns
 
 
-def join_sides(history: list[Message], reply: list[Message]) -> list[Message]:
+def _join_sides(history: list[Message], reply: list[Message]) -> list[Message]:
     """Return the history with the reply after it; messages that end the one and begin the other count once.
 
     Some outputs are the whole conversation, and some inputs hold the reply already.

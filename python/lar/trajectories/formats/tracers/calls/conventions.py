@@ -16,7 +16,7 @@ from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.raw import from_json_text, text_or_none
 
 # Attributes that name the kind of a span, and their values where it is a call of a model.
-KINDS = {
+_KINDS = {
     "langfuse.observation.type": ("generation",),
     "openinference.span.kind": ("llm",),
     "langsmith.span.kind": ("llm",),
@@ -29,23 +29,23 @@ KINDS = {
 _AGENTS = ("agent", "invoke_agent", "chain", "workflow")
 _OF_VERCEL = (".doGenerate", ".doStream")  # its calls of the provider; the spans around them repeat them
 
-INPUTS = (
+_INPUTS = (
     *("gen_ai.input.messages", "llm.input_messages", "gen_ai.prompt", "ai.prompt.messages"),
     *("langfuse.observation.input", "mlflow.chat.messages", "mlflow.spanInputs", "genkit:input"),
     *("gcp.vertex.agent.llm_request", "llm.prompts", "input.value", "traceloop.entity.input", "input"),
 )
-OUTPUTS = (
+_OUTPUTS = (
     *("gen_ai.output.messages", "llm.output_messages", "gen_ai.completion", "langfuse.observation.output"),
     *("mlflow.spanOutputs", "genkit:output", "gcp.vertex.agent.llm_response", "llm.choices", "output.value"),
     *("traceloop.entity.output", "output"),
 )
-SYSTEM = ("gen_ai.system_instructions", "gen_ai.system.instructions")
-TOOLS = (
+_SYSTEM = ("gen_ai.system_instructions", "gen_ai.system.instructions")
+_TOOLS = (
     *("gen_ai.tool.definitions", "llm.tools", "llm.request.functions", "ai.prompt.tools"),
     *("mlflow.chat.tools", "model_request_parameters", "gen_ai.request.tools"),
     *("gen_ai.request.configuration", "llm.invocation_parameters"),
 )
-MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id", "model_name")
+_MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "ai.model.id", "model_name")
 _TORN = (
     "the beginning of its answer is missing: the tracer has dropped attributes (OTEL_ATTRIBUTE_COUNT_LIMIT)"
 )
@@ -58,7 +58,7 @@ def is_call(span: Span) -> bool:
     operation = str(span.get("ai.operationId", "operation.name") or "")
     if operation.startswith("ai."):
         return any(step in operation for step in _OF_VERCEL)
-    for name, calls in KINDS.items():
+    for name, calls in _KINDS.items():
         kind = span.get(name)
         if isinstance(kind, str):
             return kind.strip('"').lower() in calls
@@ -67,7 +67,7 @@ def is_call(span: Span) -> bool:
 
 def is_agent(span: Span) -> bool:
     """Whether the span is a run of an agent or a chain."""
-    return any(str(span.get(name) or "").strip('"').lower() in _AGENTS for name in KINDS)
+    return any(str(span.get(name) or "").strip('"').lower() in _AGENTS for name in _KINDS)
 
 
 def read_call(span: Span) -> Draft | None:
@@ -91,13 +91,13 @@ def _draft(span: Span, given: Any, answered: Any, *, is_whole: bool = False) -> 
         id=span.id,
         task=span.trace,
         success=solved_by(scores_of(span)),
-        model=text_or_none(span.get(*MODELS)),
+        model=text_or_none(span.get(*_MODELS)),
     )
 
 
 def with_system(given: Any, span: Span) -> Any:
     """Return the input with the system's text that the span has beside it, where it has none of its own."""
-    messages, system = from_json_text(given), span.get(*SYSTEM)
+    messages, system = from_json_text(given), span.get(*_SYSTEM)
     if system is None or not isinstance(messages, list | str | None):
         return given
     if any(isinstance(item, dict) and item.get("role") == "system" for item in messages or []):
@@ -120,7 +120,7 @@ def input_of(span: Span) -> Any:
     details = _details(span).get("gen_ai.input.messages")
     if details is not None:
         return details
-    whole, torn = _first_of(span, INPUTS)
+    whole, torn = _first_of(span, _INPUTS)
     found = input_events(span) if whole is None else whole
     return _with_roles(torn) if found is None else found
 
@@ -130,7 +130,7 @@ def output_of(span: Span) -> Any:
     details = _details(span).get("gen_ai.output.messages")
     if details is not None:
         return details
-    found = _first_of(span, OUTPUTS)[0]
+    found = _first_of(span, _OUTPUTS)[0]
     return found if found is not None else _vercel_reply(span) or output_events(span)
 
 
@@ -141,7 +141,7 @@ def answer_of(span: Span) -> Any:
         TrajectoryError: the beginning of the output is missing.
     """
     found = output_of(span)
-    if found is None and _first_of(span, OUTPUTS)[1] is not None:
+    if found is None and _first_of(span, _OUTPUTS)[1] is not None:
         raise TrajectoryError(_TORN)
     return found
 
@@ -182,7 +182,7 @@ def _vercel_reply(span: Span) -> Any:
 
 def tools_of(span: Span) -> list[Any] | None:
     """Return the schemas of the tools that were offered in a call."""
-    return next((schemas for name in TOOLS if (schemas := _schemas(span, name))), None)
+    return next((schemas for name in _TOOLS if (schemas := _schemas(span, name))), None)
 
 
 def _schemas(span: Span, name: str) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lar.trajectories.dialects.parts import texts_of
 
-ROLES = {
+_ROLES = {
     "human": "user",
     "ai": "assistant",
     "system": "system",
@@ -40,7 +40,7 @@ def _kind(name: Any) -> str | None:
     if not isinstance(name, str):
         return None
     kind = name.removesuffix("Chunk").removesuffix("Message").lower()
-    return kind if kind in ROLES or kind == "chat" else None
+    return kind if kind in _ROLES or kind == "chat" else None
 
 
 def raw_message(value: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def raw_message(value: dict[str, Any]) -> dict[str, Any]:
     body = value.get("kwargs") or value.get("data") or value
     extra = body.get("additional_kwargs") or {}
     raw: dict[str, Any] = {
-        "role": body.get("role", "user") if kind == "chat" else ROLES[kind],
+        "role": body.get("role", "user") if kind == "chat" else _ROLES[kind],
         "content": body.get("content"),
     }
     for key in ("name", "tool_call_id"):

@@ -28,12 +28,12 @@ from lar.trajectories.formats.tracers.calls.message import (
 from lar.trajectories.formats.tracers.calls.parts import canonical
 from lar.trajectories.raw import from_json_text
 
-MESSAGES = ("messages", "contents", "input", "prompt", "prompts", "chat_history", "history")
-SYSTEM = ("system", "system_instruction", "systemInstruction", "system_prompt", "instructions")
-TOOLS = ("tools", "functions", "tool_definitions", "function_tools", "toolConfig")
-INNER = ("kwargs", "request", "body", "llm_request", "config", "invocation_params", "data")
-REPLIES = ("message", "messages", "output", "outputs", "response", "completion", "content", "generation")
-TEXTS = ("text", "output_text", "generated_text", "result")
+_MESSAGES = ("messages", "contents", "input", "prompt", "prompts", "chat_history", "history")
+_SYSTEM = ("system", "system_instruction", "systemInstruction", "system_prompt", "instructions")
+_TOOLS = ("tools", "functions", "tool_definitions", "function_tools", "toolConfig")
+_INNER = ("kwargs", "request", "body", "llm_request", "config", "invocation_params", "data")
+_REPLIES = ("message", "messages", "output", "outputs", "response", "completion", "content", "generation")
+_TEXTS = ("text", "output_text", "generated_text", "result")
 # What a service writes beside the text of an error.
 _ABOUT_ERRORS = ABOUT | {"message", "detail", "code", "statusCode", "status_code", "request_id", "traceback"}
 _MESSAGE_IN_JSON = re.compile(r'\s*(\[\s*)?\{\s*"(role|messages|choices|parts)"\s*:')
@@ -60,14 +60,14 @@ def known_input(given: Any) -> Side | None:
 
 def _request(given: dict[str, Any]) -> Side | None:
     """Read a request: its messages, its system text and its tools."""
-    bodies = [given, *(given[key] for key in INNER if isinstance(given.get(key), dict))]
+    bodies = [given, *(given[key] for key in _INNER if isinstance(given.get(key), dict))]
     if isinstance(given.get("args"), list) and set(given) <= {"args", "kwargs"}:
         bodies.append({"input": given["args"]})
-    found = _first(bodies, MESSAGES)
+    found = _first(bodies, _MESSAGES)
     if found is None:
         return None
-    inner, system = read_input(found), system_messages(_first(bodies, SYSTEM))
-    return Side(inner.messages, listed(_first(bodies, TOOLS)) + inner.tools, system + inner.system)
+    inner, system = read_input(found), system_messages(_first(bodies, _SYSTEM))
+    return Side(inner.messages, listed(_first(bodies, _TOOLS)) + inner.tools, system + inner.system)
 
 
 def _first(bodies: list[dict[str, Any]], keys: tuple[str, ...]) -> Any:
@@ -119,12 +119,12 @@ def _response(given: dict[str, Any], *, was_text: bool) -> Side | None:
     if (message := read_message(given, "assistant")) is not None:
         return Side([message])
     calls = given.get("tool_calls") or given.get("toolCalls")
-    key = next((key for key in (*REPLIES, *TEXTS) if given.get(key)), None)
+    key = next((key for key in (*_REPLIES, *_TEXTS) if given.get(key)), None)
     if calls and (key is None or isinstance(given[key], str)):
         spoken = given[key] if key else ""
         return Side([{"role": "assistant", "content": spoken, "tool_calls": raw_calls(calls)}])
     others = set(given) - {key}
-    if key is None or not others <= ABOUT.union(REPLIES, TEXTS):
+    if key is None or not others <= ABOUT.union(_REPLIES, _TEXTS):
         return None
     if others & RESPONSE:
         return read_output(given[key])
@@ -151,7 +151,7 @@ def _is_no_answer(given: Any, *, was_text: bool) -> bool:
 
 def _is_error(given: dict[str, Any], *, was_text: bool) -> bool:
     """Whether a response is the error of a service; an agent that answers in JSON may write `error` too."""
-    if any(given.get(key) for key in (*REPLIES, *TEXTS) if key != "message"):
+    if any(given.get(key) for key in (*_REPLIES, *_TEXTS) if key != "message"):
         return False
     error = given.get("error")
     if given.get("object") == "error" or (isinstance(error, dict) and "message" in error):
