@@ -32,6 +32,11 @@ def first_of(value: dict[str, Any], *keys: str, default: Any = None) -> Any:
     return next((value[key] for key in keys if value.get(key) is not None), default)
 
 
+def first_object(value: Any) -> dict[str, Any]:
+    """The first element of a list where that is an object; empty for anything else."""
+    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
+
+
 def either(value: Any, name: str) -> Any:
     """The member `name` of an object, written with underscores or in camel case; None without it.
 

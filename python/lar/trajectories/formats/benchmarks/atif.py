@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.runs import swe_task
 from lar.trajectories.inputs.beside import TRIAL
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, from_json_text, has
+from lar.trajectories.raw import dig, first_object, first_text, from_json_text, has
 
 _AGENT = ("agent", "assistant")
 _SOURCES = ("system", "user", *_AGENT)
@@ -50,7 +50,7 @@ def _is_atif(value: Any) -> bool:
     if not (has(value, "steps") and ("schema_version" in value or has(value.get("agent"), "name"))):
         return False
     version, steps = value.get("schema_version"), value["steps"]
-    first: Any = steps[0] if isinstance(steps, list) and steps else {}
+    first = first_object(steps)
     named = isinstance(version, str) and version.startswith("ATIF")
     return named or (has(first, "message", "source") and first["source"] in _SOURCES)
 

@@ -18,7 +18,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_object, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 # Longer texts of a sample stand apart, and are named by their hash (the second is the older name).
@@ -96,8 +96,7 @@ class _Sample:
 
 def _answer(output: Any) -> _Raw | None:
     """The message of a model's output; None where it wrote nothing."""
-    choices = dig(output, "choices")
-    message = choices[0].get("message") if choices else None
+    message = first_object(dig(output, "choices")).get("message")
     if not isinstance(message, dict) or not (message.get("content") or message.get("tool_calls")):
         return None
     return {**message, "role": "assistant"}

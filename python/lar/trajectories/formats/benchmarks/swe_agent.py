@@ -12,7 +12,7 @@ from lar.trajectories.dialects.responses import has_calls, turns_of_items
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, has, identifier, text_or_none
+from lar.trajectories.raw import dig, first_object, has, identifier, text_or_none
 from lar.trajectories.tasks import first_message_task
 
 _EXIT = "Exit due to "
@@ -25,7 +25,7 @@ def _is_swe_agent(value: Any) -> bool:
 
 
 def _is_steps(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and has(value[0], "action", "observation", "response")
+    return has(first_object(value), "action", "observation", "response")
 
 
 def _read_swe_agent(record: Record) -> list[Draft]:

@@ -10,14 +10,14 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import has, text_or_none
+from lar.trajectories.raw import first_object, has, text_or_none
 
 _Raw = dict[str, Any]
 
 
 def _recognises(value: Any) -> bool:
     history = value.get("history") if has(value, "sessionId", "history") else None
-    return isinstance(history, list) and bool(history) and has(history[0], "message")
+    return has(first_object(history), "message")
 
 
 def _read(record: Record) -> list[Draft]:

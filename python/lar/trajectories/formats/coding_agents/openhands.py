@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
 from lar.trajectories.formats.runs import has_agent, success_of, task_of
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, has, text_or_none
+from lar.trajectories.raw import dig, first_object, first_text, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _SOURCES = ("agent", "user", "environment")
@@ -175,8 +175,7 @@ def _content(args: dict[str, Any]) -> Any:
 
 def _message_of(response: Any) -> dict[str, Any] | None:
     """The message of a model's response in OpenAI's form, without its empty fields."""
-    choices = dig(response, "choices")
-    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    message = first_object(dig(response, "choices")).get("message")
     if not isinstance(message, dict):
         return None
     kept = {key: value for key, value in message.items() if value not in (None, [], "")}

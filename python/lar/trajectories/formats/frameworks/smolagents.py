@@ -13,7 +13,7 @@ from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import Draft, first_solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, identifier
+from lar.trajectories.raw import dig, first_object, first_text, identifier
 
 _LISTS = ("steps", "memory", "agent_memory", "intermediate_steps", "messages", "trajectory")
 _OUTPUTS = ("model_output", "model_output_message", "model_input_messages")
@@ -147,12 +147,7 @@ def _last_answer(step: _Raw, text: Any) -> list[_Raw]:
 
 
 def _raw_reasoning(said: _Raw) -> str:
-    choices = dig(said, "raw", "choices")
-    return (
-        text_in(dig(choices[0], "message", "reasoning_content"))
-        if isinstance(choices, list) and choices
-        else ""
-    )
+    return text_in(dig(first_object(dig(said, "raw", "choices")), "message", "reasoning_content"))
 
 
 def _own_calls(step: _Raw, text: str) -> list[_Raw]:

@@ -5,7 +5,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.dialects.responses import is_item
 from lar.trajectories.formats.interfaces.streams import is_event
-from lar.trajectories.raw import from_known_json
+from lar.trajectories.raw import first_object, from_known_json
 
 INNER = ("body", "message", "output", "response", "result", "data")
 """Members of a response that may hold its message."""
@@ -41,14 +41,9 @@ def _is_response(value: dict[str, Any]) -> bool:
         return True
     if any(isinstance(value.get(key), dict) for key in _OBJECTS):
         return True
-    if any(_first(value.get(key)).keys() & _OF_CHOICE for key in _CHOICES):
+    if any(first_object(value.get(key)).keys() & _OF_CHOICE for key in _CHOICES):
         return True
-    return any(_first(value.get(key)).keys() & {"function", "id", "toolCallId"} for key in _CALLS)
-
-
-def _first(value: Any) -> dict[str, Any]:
-    """The first object of a list; empty for anything else."""
-    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}
+    return any(first_object(value.get(key)).keys() & {"function", "id", "toolCallId"} for key in _CALLS)
 
 
 def _is_part(value: Any) -> bool:

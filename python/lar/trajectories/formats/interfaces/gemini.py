@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, either, first_text, from_json_text, has
+from lar.trajectories.raw import dig, either, first_object, first_text, from_json_text, has
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 
@@ -142,8 +142,8 @@ def _contents(value: Any) -> list[Any] | None:
     for key in ("contents", "history"):
         found = value.get(key)
         found = [found] if has(found, "parts") else found
-        if isinstance(found, list) and found and has(found[0], "parts"):
-            return found
+        if has(first_object(found), "parts"):
+            return list(found)
     return None
 
 
@@ -185,8 +185,7 @@ def _response(value: dict[str, Any]) -> dict[str, Any]:
 
 def _candidate(response: Any) -> Any:
     response = response.get("response", response) if isinstance(response, dict) else None
-    candidates = dig(response, "candidates")
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    first = first_object(dig(response, "candidates"))
     return first if has(first, "content") or has(first, "finishReason") else None
 
 

@@ -6,7 +6,7 @@ from lar.trajectories.dialects.masked import is_object
 from lar.trajectories.dialects.messages import is_conversation, is_message
 from lar.trajectories.formats.interfaces.bodies import INNER, reply_body
 from lar.trajectories.formats.interfaces.streams import whole_reply
-from lar.trajectories.raw import from_json_text
+from lar.trajectories.raw import first_object, first_text, from_json_text
 
 REPLIES = ("response", "output", "outputs", "completion", "completions", "reply", "generation", "answer")
 _TEXTS = (
@@ -31,7 +31,7 @@ def reply_of(value: dict[str, Any]) -> list[Any]:
 
 def _is_object(reply: list[Any]) -> bool:
     """Whether a reply is a response as Python shows its object; another field may have the text."""
-    text = reply[0].get("content") if reply and isinstance(reply[0], dict) else None
+    text = first_object(reply).get("content")
     return isinstance(text, str) and is_object(text)
 
 
@@ -63,16 +63,13 @@ def _wrapped(value: dict[str, Any]) -> list[Any]:
         return reply_messages(value["messages"])
     if any(value.get(key) for key in ("content", "tool_calls", "function_call")):
         return [{**value, "role": "assistant"}]
-    text = next((value[key] for key in _TEXTS if isinstance(value.get(key), str) and value[key]), None)
+    text = first_text(map(value.get, _TEXTS))
     return [] if text is None else [_said(text)]
 
 
 def _choices(value: dict[str, Any]) -> list[Any]:
     """The message of the first choice of a response in OpenAI's form."""
-    choices = value.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(first, dict):
-        return []
+    first = first_object(value.get("choices"))
     message = first.get("message")
     if isinstance(message, dict):
         return [message if is_message(message) else {"role": "assistant", **message}]

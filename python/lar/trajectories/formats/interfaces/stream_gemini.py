@@ -4,6 +4,7 @@ from typing import Any
 
 from lar.trajectories.formats.interfaces.partial_args import join_calls
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
+from lar.trajectories.raw import first_object
 
 
 def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:
@@ -28,9 +29,8 @@ def _chunk(event: Event) -> dict[str, Any]:
 
 
 def _is_gemini(event: Event) -> bool:
-    candidates = _chunk(event).get("candidates")
-    first = candidates[0] if isinstance(candidates, list) and candidates else None
-    return isinstance(first, dict) and ("content" in first or "finishReason" in first)
+    first = first_object(_chunk(event).get("candidates"))
+    return "content" in first or "finishReason" in first
 
 
 def _ends_candidate(event: Event) -> bool:
