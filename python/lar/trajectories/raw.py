@@ -32,6 +32,11 @@ def first_of(value: dict[str, Any], *keys: str, default: Any = None) -> Any:
     return next((value[key] for key in keys if value.get(key) is not None), default)
 
 
+def as_list(value: Any) -> list[Any]:
+    """A list as it is, nothing for None, and any other value as the only one of a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
 def first_object(value: Any) -> dict[str, Any]:
     """The first element of a list where that is an object; empty for anything else."""
     return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else {}

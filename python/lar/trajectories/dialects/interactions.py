@@ -10,7 +10,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import to_json
-from lar.trajectories.raw import dig
+from lar.trajectories.raw import as_list, dig
 from lar.trajectories.schema import Role
 
 _CONTENTS = ("text", "image", "audio", "video", "document")
@@ -76,17 +76,13 @@ def _read(step: Any, role: Role) -> tuple[Role, list[Any], bool]:
         return role, [step], True
     kind = step.get("type")
     if kind == "user_input" or (kind is None and step.get("role") == "user"):
-        return "user", _listed(step.get("content")), False
+        return "user", as_list(step.get("content")), False
     if kind == "model_output" or (kind is None and step.get("role") == "model"):
-        return "assistant", _listed(step.get("content")), False
+        return "assistant", as_list(step.get("content")), False
     if kind == "function_result":
         return "user", [step], True
     is_own = kind == "thought" or str(kind).endswith(("_call", "_result"))
     return "assistant" if is_own else role, [step], True
-
-
-def _listed(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else [] if content is None else [content]
 
 
 def _parts(contents: list[Any], unknown: set[Any]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import is_of_program, to_json, tool_call
-from lar.trajectories.raw import first_of
+from lar.trajectories.raw import as_list, first_of
 from lar.trajectories.schema import Role, ToolCall
 
 _TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text")
@@ -148,8 +148,7 @@ def text_read(part: dict[str, Any]) -> str | None:
 
 def texts_of(content: Any) -> list[str]:
     """The texts in a content: itself, or those of its parts."""
-    parts = content if isinstance(content, list) else [content]
-    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    texts = (part.get("text") if isinstance(part, dict) else part for part in as_list(content))
     return [text for text in texts if isinstance(text, str)]
 
 

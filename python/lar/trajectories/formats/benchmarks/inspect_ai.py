@@ -18,7 +18,7 @@ from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft, solved
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_object, has, identifier, text_or_none
+from lar.trajectories.raw import as_list, dig, first_object, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 # Longer texts of a sample stand apart, and are named by their hash (the second is the older name).
@@ -289,9 +289,7 @@ def _success(value: _Raw) -> bool | None:
 
 
 def _values(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else [value]
+    return list(value.values()) if isinstance(value, dict) else as_list(value)
 
 
 def _grade(value: Any) -> bool | None:

@@ -15,7 +15,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import readable_messages
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, has, text_or_none
+from lar.trajectories.raw import as_list, dig, first_text, has, text_or_none
 
 _SPEAKERS = ("user", "assistant")
 _OTHERS = ("system", "progress", "attachment", "queue-operation", "mode", "permission-mode")
@@ -64,10 +64,7 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _entries(value: Any) -> list[Any]:
-    entries: list[Any] = []
-    for one in value if isinstance(value, list) else [value]:
-        entries += one["loglines"] if has(one, "loglines") else [one]
-    return entries
+    return [entry for one in as_list(value) for entry in (one["loglines"] if has(one, "loglines") else [one])]
 
 
 class _Tree:

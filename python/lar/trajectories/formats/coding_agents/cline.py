@@ -18,7 +18,7 @@ from lar.trajectories.dialects.parts import texts_of
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, has, text_or_none
+from lar.trajectories.raw import as_list, dig, first_text, has, text_or_none
 from lar.trajectories.tasks import question_task
 
 _DETAILS = "<environment_details>"
@@ -77,7 +77,7 @@ def _turns(message: dict[str, Any]) -> list[dict[str, Any]]:
     notice = _INTERRUPTED.search(texts[-1])
     if notice is None:
         return [message]
-    parts = message["content"] if isinstance(message["content"], list) else [message["content"]]
+    parts = as_list(message["content"])
     at = max(at for at, part in enumerate(parts) if texts_of([part]))
     said = texts[-1][: notice.start()]
     parts = [*parts[:at], *([{"type": "text", "text": said}] if said else []), *parts[at + 1 :]]

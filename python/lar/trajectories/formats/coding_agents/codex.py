@@ -24,7 +24,7 @@ from lar.trajectories.formats.coding_agents.codex_events import (
 )
 from lar.trajectories.formats.runs import has_agent
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_text, has, identifier, text_or_none
+from lar.trajectories.raw import as_list, dig, first_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _WRAPPED = ("session_meta", "turn_context", "response_item", "event_msg", "compacted")
@@ -110,10 +110,7 @@ class _Session:
 
 
 def _read(record: Record) -> list[Draft]:
-    value = record.value
-    entries = [
-        pair for entry in (value if isinstance(value, list) else [value]) for pair in _unwrapped(entry)
-    ]
+    entries = [pair for entry in as_list(record.value) for pair in _unwrapped(entry)]
     events = Events(item for kind, item in entries if kind == "response_item")
     sessions = [_Session()]
     for kind, payload in entries:

@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents import openhands_sdk
 from lar.trajectories.formats.runs import has_agent, success_of, task_of
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, first_object, first_text, has, text_or_none
+from lar.trajectories.raw import as_list, dig, first_object, first_text, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _SOURCES = ("agent", "user", "environment")
@@ -249,7 +249,7 @@ def _events(value: Any) -> list[Any] | None:
     steps = next((value[key] for key in _LISTS if isinstance(value.get(key), list)), None)
     if not steps or not _is_step(steps[0]):
         return None
-    return [event for step in steps for event in (step if isinstance(step, list) else [step])]
+    return [event for step in steps for event in as_list(step)]
 
 
 def _drafts(events: list[Any], value: dict[str, Any]) -> list[Draft]:
@@ -282,7 +282,7 @@ def _read(record: Record) -> list[Draft]:
 
 
 def _read_events(record: Record) -> list[Draft]:
-    entries = record.value if isinstance(record.value, list) else [record.value]
+    entries = as_list(record.value)
     if len(entries) == 1:
         raise TrajectoryError(
             "one event of a conversation: write the event files of its folder into one file"

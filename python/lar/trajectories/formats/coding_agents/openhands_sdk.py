@@ -11,7 +11,7 @@ from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.runs import success_of, task_of
-from lar.trajectories.raw import dig, has, text_or_none
+from lar.trajectories.raw import as_list, dig, has, text_or_none
 from lar.trajectories.schema import Tool
 
 _KINDS = frozenset(
@@ -90,13 +90,12 @@ def _message(event: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _turn(event: dict[str, Any]) -> dict[str, Any]:
     """The agent's turn with one call; text arguments are the model's own."""
-    thought = event.get("thought") or []
     call = event.get("tool_call") or {
         "id": event.get("tool_call_id"),
         "name": event.get("tool_name"),
         "arguments": _without_kind(event.get("action")),
     }
-    content = thought if isinstance(thought, list) else [thought]
+    content = as_list(event.get("thought") or None)
     return {"role": "assistant", "content": content, "tool_calls": [call], **_reasoning(event)}
 
 

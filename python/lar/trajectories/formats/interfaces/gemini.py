@@ -16,7 +16,7 @@ from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.exchange import reply_id
 from lar.trajectories.formats.interfaces.streams import is_cut, whole_reply
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import dig, either, first_object, first_text, from_json_text, has
+from lar.trajectories.raw import as_list, dig, either, first_object, first_text, from_json_text, has
 from lar.trajectories.schema import Message
 from lar.trajectories.tasks import first_message_task
 
@@ -55,8 +55,7 @@ def raw_messages(contents: Iterable[Any]) -> list[dict[str, Any]]:
 
 def raw_parts(parts: Any) -> list[dict[str, Any]]:
     """Turn the parts of a content, which may be one text or one part, into parts of Anthropic's form."""
-    parts = parts if isinstance(parts, list) else [] if parts is None else [parts]
-    return [raw for part in parts for raw in _raw_part(part)]
+    return [raw for part in as_list(parts) for raw in _raw_part(part)]
 
 
 def _raw_part(part: Any) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from lar.trajectories.formats.interfaces.partial_args import join_calls
 from lar.trajectories.formats.interfaces.stream_events import Dialect, Event
-from lar.trajectories.raw import first_object
+from lar.trajectories.raw import as_list, first_object
 
 
 def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:
@@ -16,8 +16,7 @@ def _gemini(events: list[Event], is_whole: bool) -> dict[str, Any]:
         for candidate in chunk.get("candidates") or ():
             content = candidate.get("content")
             if not candidate.get("index") and isinstance(content, dict):
-                new = content.get("parts") or []
-                parts += new if isinstance(new, list) else [new]
+                parts += as_list(content.get("parts") or None)
     content = {"role": "model", "parts": join_calls(parts, is_whole)}
     return response | {"candidates": [{"content": content}]}
 

@@ -18,7 +18,7 @@ from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.spans import Span
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import from_json_text, has, identifier, text_or_none
+from lar.trajectories.raw import as_list, from_json_text, has, identifier, text_or_none
 from lar.trajectories.schema import Tool
 
 _TYPES = (
@@ -159,7 +159,7 @@ def _scores(row: dict[str, Any]) -> list[Any]:
     """Return the scores of a row: a list of them, or an object of values by name (exports of tables)."""
     scores = from_json_text(row.get("scores"))
     if isinstance(scores, dict):
-        values = [(name, value if isinstance(value, list) else [value]) for name, value in scores.items()]
+        values = ((name, as_list(value)) for name, value in scores.items())
         return [{"name": name, "value": value[0]} for name, value in values if value]
     return scores if isinstance(scores, list) else []
 

@@ -15,7 +15,7 @@ from lar.trajectories.formats.tracers.calls.call import make_draft
 from lar.trajectories.formats.tracers.calls.scores import solved_by
 from lar.trajectories.formats.tracers.calls.tree import Node, calls_of_trace, calls_without_content
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import from_json_text, has, text_or_none
+from lar.trajectories.raw import as_list, from_json_text, has, text_or_none
 
 _MODELS = ("llm", "chat_model")
 _HOLDERS = ("traces", "runs", "post")
@@ -37,7 +37,7 @@ def _held(value: _Run) -> list[Any]:
 
 def _read(record: Record) -> list[Draft]:
     """Read all runs of a file, trace by trace."""
-    entries = record.value if isinstance(record.value, list) else [record.value]
+    entries = as_list(record.value)
     roots = [(run, entry) for entry in entries if isinstance(entry, dict) for run in _roots(entry)]
     traces: dict[Any, list[_Run]] = {}
     for root, entry in roots:

@@ -14,7 +14,7 @@ from lar.trajectories.formats.tracers import otel
 from lar.trajectories.formats.tracers.calls.conventions import read_call
 from lar.trajectories.formats.tracers.calls.spans import Span, id_of, plain, plain_attributes
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import either
+from lar.trajectories.raw import as_list, either
 
 _CONTENT = ("gen_ai.input.messages", "gen_ai.output.messages")
 
@@ -24,7 +24,7 @@ def _is_document(value: Any) -> bool:
 
 
 def _read(record: Record) -> list[Draft]:
-    documents = record.value if isinstance(record.value, list) else [record.value]
+    documents = as_list(record.value)
     spans: dict[tuple[Any, Any], Span] = {}
     for entry in (entry for document in documents if _is_document(document) for entry in _entries(document)):
         attributes = plain_attributes(entry.get("attributes"))
