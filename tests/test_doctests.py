@@ -13,6 +13,8 @@ WITHOUT = {"Student", "adapt", "distill", "export", "generate", "score", "sweep"
 MODULES = [
     "lar.utils.words",
     "lar.trajectories.schema",
+    "lar.trajectories.raw",
+    "lar.trajectories.draft",
     "lar.trajectories.read",
     "lar.trajectories.write",
     "lar.tokenizer.tokenizer",

@@ -141,8 +141,8 @@ def _contents(value: Any) -> list[Any] | None:
     for key in ("contents", "history"):
         found = value.get(key)
         found = [found] if has(found, "parts") else found
-        if has(first_object(found), "parts"):
-            return list(found)
+        if isinstance(found, list) and has(first_object(found), "parts"):
+            return found
     return None
 
 
