@@ -5,7 +5,7 @@ from typing import Any
 
 from lar.errors import TrajectoryError
 from lar.trajectories.dialects.calls import is_of_program, to_json, tool_call
-from lar.trajectories.raw import as_list, first_of
+from lar.trajectories.raw import as_list, dig, first_of
 from lar.trajectories.schema import Role, ToolCall
 
 _TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text")
@@ -144,6 +144,12 @@ def text_read(part: dict[str, Any]) -> str | None:
         return None
     about = (part.get("title"), part.get("context"))
     return "\n".join([*(one for one in about if isinstance(one, str) and one), text])
+
+
+def object_parts(message: Any) -> list[dict[str, Any]]:
+    """The parts of a raw message's content that are objects; none where the content is a text."""
+    content = dig(message, "content")
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
 def texts_of(content: Any) -> list[str]:

@@ -4,31 +4,27 @@ In Anthropic's programmatic tool calling the model writes a program, which is a 
 (`code_execution`). What the program then calls stands in the log as calls of the model (`caller`).
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from lar.trajectories.dialects.calls import is_of_program
-from lar.trajectories.raw import dig
+from lar.trajectories.dialects.parts import object_parts
 
 
 def without_program_calls(messages: list[Any]) -> list[Any]:
     """`messages` without such calls and results; a message that holds nothing else is left out."""
-    ids = {part.get("id") for message in messages for part in _parts(message) if is_of_program(part)} - {None}
+    parts = (part for message in messages for part in object_parts(message))
+    ids = {part.get("id") for part in parts if is_of_program(part)} - {None}
     if not ids:
         return messages
     kept = (_without(message, ids) for message in messages)
     return [message for message in kept if message is not None]
 
 
-def _parts(message: Any) -> Iterator[dict[str, Any]]:
-    content = dig(message, "content")
-    if isinstance(content, list):
-        yield from (part for part in content if isinstance(part, dict))
-
-
 def _without(message: Any, ids: set[Any]) -> Any:
     """The message without the calls `ids` and their results; None where nothing is left of it."""
-    dropped = [part for part in _parts(message) if is_of_program(part) or part.get("tool_use_id") in ids]
+    dropped = [
+        part for part in object_parts(message) if is_of_program(part) or part.get("tool_use_id") in ids
+    ]
     if not dropped:
         return message
     kept = [part for part in message["content"] if not any(part is one for one in dropped)]

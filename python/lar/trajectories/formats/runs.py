@@ -1,4 +1,4 @@
-"""What the formats of whole runs share: turns of the agent, the name of the task, whether it was solved."""
+"""What the formats of whole runs share: turns of the agent, names of tasks, and whether they were solved."""
 
 import re
 from collections.abc import Iterable
@@ -25,6 +25,14 @@ _REWARDS = (
 def has_agent(raw: Iterable[dict[str, Any]]) -> bool:
     """Whether one of the raw messages is a turn of the agent."""
     return any(message["role"] == "assistant" for message in raw)
+
+
+def add_calls(raw: list[dict[str, Any]], calls: list[Any]) -> None:
+    """Put calls that a log has apart into the turn at the end of `raw`, or into a turn of their own."""
+    if raw and raw[-1]["role"] == "assistant":
+        raw[-1] = {**raw[-1], "tool_calls": [*(raw[-1].get("tool_calls") or ()), *calls]}
+    else:
+        raw.append({"role": "assistant", "content": "", "tool_calls": calls})
 
 
 def swe_task(name: Any, space: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
+from lar.trajectories.formats.runs import add_calls
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has
 from lar.trajectories.tasks import question_task
@@ -33,7 +34,7 @@ def _read(record: Record) -> list[Draft]:
             raw += [{"role": "user", "content": content}] if content else []
         else:
             if calls:
-                _add_calls(raw, calls)
+                add_calls(raw, calls)
                 open_calls = [call.get("id") for call in calls]
             call_id = open_calls.pop(0) if open_calls else None
             name = str(step.get("type")).lower()
@@ -41,14 +42,6 @@ def _read(record: Record) -> list[Draft]:
     asked = (_REQUEST.search(str(message["content"])) for message in raw if message["role"] == "user")
     task = next((question_task(found[1]) for found in asked if found), None)
     return [Draft(normalize_messages(raw), task=task)]
-
-
-def _add_calls(raw: list[_Raw], calls: list[Any]) -> None:
-    """Put calls that stand at their result into the turn just before, or into a turn of their own."""
-    if raw and raw[-1]["role"] == "assistant":
-        raw[-1] = {**raw[-1], "tool_calls": [*raw[-1]["tool_calls"], *calls]}
-    else:
-        raw.append({"role": "assistant", "content": "", "tool_calls": calls})
 
 
 FORMAT = Format(

@@ -8,6 +8,7 @@ branch with a turn of its own is a trajectory; turns that it shares with an earl
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.dialects.parts import object_parts
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.coding_agents.branches import branch_name, branches
@@ -85,9 +86,8 @@ def _calls(entries: list[_Raw]) -> dict[str, int]:
     """The place of the entry with each call: OpenClaw gives a result the call's name as its parent."""
     places: dict[str, int] = {}
     for place, entry in enumerate(entries):
-        content = _message(entry).get("content")
-        for part in content if isinstance(content, list) else ():
-            if has(part, "type", "id") and part["type"] in ("toolCall", "tool_use"):
+        for part in object_parts(_message(entry)):
+            if "id" in part and part.get("type") in ("toolCall", "tool_use"):
                 places[part["id"]] = place
     return places
 

@@ -11,6 +11,7 @@ from lar.trajectories.dialects.messages import normalize_messages
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
+from lar.trajectories.formats.runs import add_calls
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, has
 
@@ -50,7 +51,7 @@ def _draft(name: str | None, entries: list[_Raw]) -> Draft:
         if kind == "message":
             _say(raw, entry)
         elif kind in ("tool_use", "tool_call"):
-            _call(raw, entry)
+            add_calls(raw, [_call(entry)])
         elif kind == "tool_result":
             call_id = first_text(map(entry.get, _CALL_IDS))
             raw.append({"role": "tool", "content": _answer(entry), "tool_call_id": call_id})
@@ -69,12 +70,9 @@ def _say(raw: list[_Raw], entry: _Raw) -> None:
         raw.append({"role": entry["role"], "content": text})
 
 
-def _call(raw: list[_Raw], entry: _Raw) -> None:
+def _call(entry: _Raw) -> _Raw:
     name = entry.get("tool_name", entry.get("toolName"))
-    call = {"id": first_text(map(entry.get, _CALL_IDS)), "name": name, "arguments": entry.get("parameters")}
-    if not raw or raw[-1]["role"] != "assistant":
-        raw.append({"role": "assistant", "content": ""})
-    raw[-1].setdefault("tool_calls", []).append(call)
+    return {"id": first_text(map(entry.get, _CALL_IDS)), "name": name, "arguments": entry.get("parameters")}
 
 
 def _answer(entry: _Raw) -> Any:

@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from lar.trajectories.dialects.messages import normalize_messages
+from lar.trajectories.dialects.parts import object_parts
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.broken_parts import Attempts
 from lar.trajectories.formats.coding_agents.branches import sessions
+from lar.trajectories.formats.runs import add_calls
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import has, text_or_none
 
@@ -54,7 +56,9 @@ def _draft(name: str, entries: list[_Raw]) -> Draft:
         model = model or text_or_none(message.get("model"))
         role = message.get("role") or entry.get("type")
         if "tool_name" in message:
-            raw += _call(raw, message)
+            tool = message["tool_name"]
+            add_calls(raw, [{"name": tool, "arguments": message.get("tool_input")}])
+            raw.append({"role": "tool", "name": tool, "content": message.get("tool_output")})
         elif role == "tool":
             call_id = message.get("tool_call_id") or (open_calls.pop(0) if open_calls else None)
             raw.append({**message, "role": role, "tool_call_id": call_id})
@@ -64,20 +68,8 @@ def _draft(name: str, entries: list[_Raw]) -> Draft:
     return Draft(normalize_messages(raw), id=name or None, model=model)
 
 
-def _call(raw: list[_Raw], message: _Raw) -> list[_Raw]:
-    """The messages of a call and its result; the call goes into the turn before it."""
-    call = {"name": message["tool_name"], "arguments": message.get("tool_input")}
-    result = {"role": "tool", "name": message["tool_name"], "content": message.get("tool_output")}
-    if raw and raw[-1]["role"] == "assistant":
-        raw[-1] = {**raw[-1], "tool_calls": [*(raw[-1].get("tool_calls") or []), call]}
-        return [result]
-    return [{"role": "assistant", "content": "", "tool_calls": [call]}, result]
-
-
 def _calls(message: _Raw) -> list[str]:
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    return [part["id"] for part in parts if has(part, "type", "id") and part["type"] == "tool_use"]
+    return [part["id"] for part in object_parts(message) if "id" in part and part.get("type") == "tool_use"]
 
 
 TOOLS = Format(

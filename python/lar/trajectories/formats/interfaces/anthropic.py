@@ -4,7 +4,7 @@ from typing import Any
 
 from lar.trajectories.dialects.calls import to_json
 from lar.trajectories.dialects.messages import normalize_messages
-from lar.trajectories.dialects.parts import text_in
+from lar.trajectories.dialects.parts import object_parts, text_in
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
@@ -117,9 +117,8 @@ def _is_anthropic(exchange: Exchange) -> bool:
 
 
 def _has_parts(messages: list[Any]) -> bool:
-    contents = (message.get("content") for message in messages if isinstance(message, dict))
-    parts = (part for content in contents if isinstance(content, list) for part in content)
-    return any(isinstance(part, dict) and (part.get("type") in _PARTS or "toolUse" in part) for part in parts)
+    parts = (part for message in messages for part in object_parts(message))
+    return any(part.get("type") in _PARTS or "toolUse" in part for part in parts)
 
 
 def _has_schemas(tools: Any) -> bool:
