@@ -1,14 +1,13 @@
 """Digests of conversations: by them one that repeats the beginning of another is found."""
 
 import hashlib
-import re
 from collections.abc import Callable
 
 from lar.trajectories.dialects.messages import bare_calls
+from lar.trajectories.dialects.parts import THOUGHT_IN_TEXT
 from lar.trajectories.schema import Message
 
 DIGEST = 16  # bytes
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 
 Links = list[tuple[int, bytes]]
 """The place of each message but the system's, with a digest of the conversation up to it."""
@@ -55,7 +54,7 @@ def repeated_text(message: Message) -> str:
     parts = [message["content"].strip()]
     if message["role"] == "assistant":
         if parts[0].startswith("<think>"):
-            parts[0] = _THOUGHT.sub("", parts[0], count=1).strip()
+            parts[0] = THOUGHT_IN_TEXT.sub("", parts[0], count=1).strip()
         parts += [text for call in bare_calls(message) for text in call]
     return "\0".join(parts)
 
@@ -75,7 +74,7 @@ def system_of(messages: list[Message]) -> str:
 def thought_of(message: Message) -> str:
     """The reasoning of a turn of the agent."""
     content = message["content"].strip()
-    marked = _THOUGHT.match(content) if message["role"] == "assistant" else None
+    marked = THOUGHT_IN_TEXT.match(content) if message["role"] == "assistant" else None
     return message.get("reasoning_content", "") + (marked.group() if marked else "")
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lar.trajectories.chains import digest_of
-from lar.trajectories.dialects.messages import is_own
+from lar.trajectories.dialects.messages import is_own, texts_written
 from lar.trajectories.report import LONG, Report
-from lar.trajectories.schema import Message, Trajectory
+from lar.trajectories.schema import Trajectory
 
 
 def long_turns(trajectory: Trajectory) -> list[int]:
@@ -22,15 +22,10 @@ def long_turns(trajectory: Trajectory) -> list[int]:
     said = [message for message in trajectory.messages if message["role"] != "system"]
     found: dict[int, int] = {}  # a turn counts once
     for place, (before, turn) in enumerate(pairwise(said), start=2):
-        if turn["role"] == "assistant" and is_own(turn) and len(text := _text(turn)) >= LONG:
+        if turn["role"] == "assistant" and is_own(turn) and len(text := "".join(texts_written(turn))) >= LONG:
             digest = int.from_bytes(digest_of(f"{before['content']}\0{text}", 8), "little", signed=True) >> 1
             found[digest] = found.get(digest, 0) | (place < len(said))
     return [2 * digest + is_history for digest, is_history in found.items()]
-
-
-def _text(turn: Message) -> str:
-    arguments = [call["function"]["arguments"] for call in turn.get("tool_calls", ())]
-    return "".join([turn["content"], turn.get("reasoning_content", ""), *arguments])
 
 
 class LongTurns:

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lar.trajectories.dialects.messages import is_own
+from lar.trajectories.dialects.messages import is_own, texts_written
 from lar.trajectories.problems import Problems
 from lar.trajectories.schema import Trajectory
 from lar.utils.words import counted
@@ -40,10 +40,8 @@ class FormatCounts:
             if len(message) == 2:
                 length = len(message["content"])
             elif is_own(message):
-                calls = message.get("tool_calls", [])
-                length = len(message["content"]) + len(message.get("reasoning_content", ""))
-                length += sum(len(call["function"]["arguments"]) for call in calls)
-                self.calls += len(calls)
+                length = sum(map(len, texts_written(message)))
+                self.calls += len(message.get("tool_calls", ()))
                 self.agent_turns += not length
             else:
                 continue

@@ -2,7 +2,7 @@
 
 import re
 
-from lar.trajectories.dialects.messages import is_spoken
+from lar.trajectories.dialects.messages import is_spoken, texts_written
 from lar.trajectories.schema import Message
 
 _MARKERS = (
@@ -68,6 +68,4 @@ def _is_masked_turn(message: Message) -> bool:
 
 def _is_masked(message: Message) -> bool:
     """Whether the text of a message, its thought or the arguments of a call are not in the log."""
-    arguments = (call["function"]["arguments"] for call in message.get("tool_calls", ()))
-    texts = message["content"], message.get("reasoning_content", ""), *arguments
-    return any(map(is_marker, texts)) or is_object(message["content"])
+    return any(map(is_marker, texts_written(message))) or is_object(message["content"])

@@ -240,6 +240,12 @@ def _from_parts(role: Role, parts: list[Any], value: dict[str, Any]) -> list[Mes
     return messages
 
 
+def texts_written(message: Message) -> list[str]:
+    """What was written in a message: its content, its thought, and the arguments of its calls."""
+    arguments = (call["function"]["arguments"] for call in message.get("tool_calls", ()))
+    return [message["content"], message.get("reasoning_content", ""), *arguments]
+
+
 def bare_calls(message: Message) -> tuple[tuple[str, str], ...]:
     """The calls of a message as they are compared: names, and arguments without white space."""
     calls = (call["function"] for call in message.get("tool_calls", ()))

@@ -1,5 +1,6 @@
 """Content in parts, as the interfaces of OpenAI, Anthropic and others have it -> messages."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,7 @@ _RESULTS = ("tool_result", "tool-result", "tool_response", "function_call_output
 # The kinds of {type, value} that the Vercel AI SDK puts around a result; a tool may give such an object too.
 _OUTPUTS = ("text", "json", "content", "error-text", "error-json")
 
+THOUGHT_IN_TEXT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 # What stands in a message for a part that is not text.
 PLACEHOLDERS = {
     "image": "[image]",

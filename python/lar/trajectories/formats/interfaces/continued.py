@@ -1,11 +1,10 @@
 """Replies to a history whose last turn is the agent's: those that go on with this turn, or have it too."""
 
-import re
 from typing import Any
 
 from lar.trajectories.dialects.messages import bare_calls, normalize_messages
+from lar.trajectories.dialects.parts import THOUGHT_IN_TEXT
 
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _UNLIKELY = 20  # characters that two turns do not both end with by chance
 _ENDS = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
 
@@ -40,7 +39,7 @@ def _text_and_calls(message: Any) -> tuple[str, list[tuple[str, str]]]:
 
 def _is_same(before: str, after: str) -> bool:
     """Whether two texts are one turn, without the thoughts in them, or the one ends with all of the other."""
-    before, after = (_THOUGHT.sub("", text).strip() for text in (before, after))
+    before, after = (THOUGHT_IN_TEXT.sub("", text).strip() for text in (before, after))
     return before == after or (len(after) >= _UNLIKELY and before.endswith(after))
 
 

@@ -120,7 +120,7 @@ def input_of(span: Span) -> Any:
     details = _details(span).get("gen_ai.input.messages")
     if details is not None:
         return details
-    whole, torn = _first_of(span, _INPUTS)
+    whole, torn = _whole_and_torn(span, _INPUTS)
     found = input_events(span) if whole is None else whole
     return _with_roles(torn) if found is None else found
 
@@ -130,7 +130,7 @@ def output_of(span: Span) -> Any:
     details = _details(span).get("gen_ai.output.messages")
     if details is not None:
         return details
-    found = _first_of(span, _OUTPUTS)[0]
+    found = _whole_and_torn(span, _OUTPUTS)[0]
     return found if found is not None else _vercel_reply(span) or output_events(span)
 
 
@@ -141,12 +141,12 @@ def answer_of(span: Span) -> Any:
         TrajectoryError: the beginning of the output is missing.
     """
     found = output_of(span)
-    if found is None and _first_of(span, _OUTPUTS)[1] is not None:
+    if found is None and _whole_and_torn(span, _OUTPUTS)[1] is not None:
         raise TrajectoryError(_TORN)
     return found
 
 
-def _first_of(span: Span, names: tuple[str, ...]) -> tuple[Any, Any]:
+def _whole_and_torn(span: Span, names: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the first of the attributes that is whole, and the first whose beginning is missing."""
     torn = None
     for name in names:

@@ -103,7 +103,7 @@ def _untyped(part: dict[str, Any]) -> Any:
 
 
 def _result(part: dict[str, Any]) -> dict[str, Any]:
-    content = text_of(first_of(part, "response", "result", "output", "content", default=""))
+    content = _result_text(first_of(part, "response", "result", "output", "content", default=""))
     return {"type": "tool_result", "tool_use_id": _id(part), "name": part.get("name"), "content": content}
 
 
@@ -115,7 +115,7 @@ def _id(part: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def text_of(content: Any) -> str:
+def _result_text(content: Any) -> str:
     """Return a tool's result as text: texts in parts are joined, other values are written as JSON."""
     if isinstance(content, str):
         return content
