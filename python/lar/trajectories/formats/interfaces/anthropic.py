@@ -10,7 +10,7 @@ from lar.trajectories.draft import Draft
 from lar.trajectories.formats.base import Format
 from lar.trajectories.formats.interfaces.continued import parts_of
 from lar.trajectories.formats.interfaces.exchange import Exchange, exchanges_of, outer_fields, reply_id
-from lar.trajectories.formats.interfaces.fields import success_of, task_of
+from lar.trajectories.formats.interfaces.fields import success_of, system_turn, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import dig, first_text, has, identifier
@@ -38,7 +38,7 @@ def _conversation(exchange: Exchange) -> list[dict[str, Any]]:
 def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any]) -> Draft:
     """The trajectory of an exchange: `conversation` in raw messages, `value` the fields of the record."""
     request = exchange.request
-    raw = [_converted(message) for message in [*_system(request), *conversation]]
+    raw = [_converted(message) for message in [*system_turn([request.get("system")]), *conversation]]
     tools = request.get("toolConfig")
     name = reply_id(exchange.reply)
     return Draft(
@@ -57,11 +57,6 @@ def draft_of(exchange: Exchange, conversation: list[Any], value: dict[str, Any])
 def _model(exchange: Exchange, value: dict[str, Any]) -> str | None:
     named = (at.get(key) for at in (exchange.request, value) for key in ("model", "modelId"))
     return first_text((dig(exchange.reply, "model"), *named))
-
-
-def _system(request: dict[str, Any]) -> list[dict[str, Any]]:
-    text = text_in(request.get("system"))
-    return [{"role": "system", "content": text}] if text else []
 
 
 def _message_of(reply: Any) -> list[dict[str, Any]]:

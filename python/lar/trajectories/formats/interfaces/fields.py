@@ -1,11 +1,13 @@
 """The fields of a record around its conversation: the task, the outcome, the system's text, the tools."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from lar.trajectories.dialects.messages import is_message
 from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.draft import first_solved
 from lar.trajectories.raw import first_text, identifier
+from lar.trajectories.schema import Message
 
 MESSAGE_KEYS = (
     "messages",
@@ -48,5 +50,10 @@ def with_system(messages: list[Any], value: dict[str, Any]) -> list[Any]:
         "developer",
     ):
         return messages
-    text = next((text for key in SYSTEM if (text := text_in(value.get(key)))), "")
-    return [{"role": "system", "content": text}, *messages] if text else messages
+    return [*system_turn(map(value.get, SYSTEM)), *messages]
+
+
+def system_turn(values: Iterable[Any]) -> list[Message]:
+    """The message of the system with the first text in `values`, as a list; empty without one."""
+    text = next(filter(None, map(text_in, values)), "")
+    return [{"role": "system", "content": text}] if text else []

@@ -17,10 +17,10 @@ from lar.trajectories.formats.interfaces.exchange import (
     previous_id,
     reply_id,
 )
-from lar.trajectories.formats.interfaces.fields import success_of, task_of
+from lar.trajectories.formats.interfaces.fields import success_of, system_turn, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
-from lar.trajectories.raw import first_text, from_json_text, from_known_json, identifier, text_or_none
+from lar.trajectories.raw import first_text, from_json_text, from_known_json, identifier
 
 _MODELS = ("model", "agent")
 
@@ -42,12 +42,11 @@ def _exchanges(value: Any) -> list[Exchange]:
 def _draft(exchange: Exchange, value: dict[str, Any]) -> Draft:
     request, reply = exchange.request, exchange.reply
     sources = (reply if isinstance(reply, dict) else {}, request, value)
-    instruction = text_or_none(request.get("system_instruction"))
-    system = [{"role": "system", "content": instruction}] if instruction else []
+    system = system_turn([request.get("system_instruction")])
     history = turns_of_steps(_given(request), "user")
     said = turns_of_steps(_output(reply), "assistant")
     return Draft(
-        normalize_messages(system + history + _without_echo(said, history)),
+        normalize_messages([*system, *history, *_without_echo(said, history)]),
         id=identifier(value.get("id")) or reply_id(reply),
         task=task_of(value),
         success=success_of(value),

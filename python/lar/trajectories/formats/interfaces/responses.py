@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 from lar.trajectories.dialects.messages import is_conversation, normalize_messages
-from lar.trajectories.dialects.parts import text_in
 from lar.trajectories.dialects.responses import has_calls, is_item, is_items, turns_of_items
 from lar.trajectories.dialects.tools import parse_tools
 from lar.trajectories.draft import Draft
@@ -21,11 +20,10 @@ from lar.trajectories.formats.interfaces.exchange import (
     previous_id,
     reply_id,
 )
-from lar.trajectories.formats.interfaces.fields import success_of, task_of
+from lar.trajectories.formats.interfaces.fields import success_of, system_turn, task_of
 from lar.trajectories.formats.interfaces.streams import is_cut
 from lar.trajectories.layouts.record import Record
 from lar.trajectories.raw import first_text, from_json_text, from_known_json, has, identifier
-from lar.trajectories.schema import Message
 
 # Members of a record that is one list of items.
 _ITEMS = ("items", "input_items", "input", "output", "data", "messages")
@@ -97,7 +95,7 @@ def _output(reply: Any) -> list[Any]:
 def _draft(said: _Messages, exchange: Exchange, value: dict[str, Any]) -> Draft:
     sources = (exchange.request, exchange.reply if isinstance(exchange.reply, dict) else {}, value)
     return Draft(
-        _with_instructions(normalize_messages(said), sources),
+        [*system_turn(at.get("instructions") for at in sources), *normalize_messages(said)],
         id=identifier(value.get("id")) or reply_id(exchange.reply),
         task=task_of(value) or _conversation(exchange.request),
         success=success_of(value),
@@ -114,11 +112,6 @@ def _conversation(request: dict[str, Any]) -> str | None:
     """The id of the conversation that the service keeps, which a request goes on from."""
     held = request.get("conversation")
     return identifier(held.get("id") if isinstance(held, dict) else held)
-
-
-def _with_instructions(messages: list[Message], sources: tuple[dict[str, Any], ...]) -> list[Message]:
-    text = next((text for at in sources if (text := text_in(at.get("instructions")))), "")
-    return [{"role": "system", "content": text}, *messages] if text else messages
 
 
 def _is_responses(exchange: Exchange) -> bool:

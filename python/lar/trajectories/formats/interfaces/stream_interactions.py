@@ -75,4 +75,4 @@ def _ends(event: Event) -> bool:
     return event.get("event_type") in _ENDS or event.get("status") in _STATUSES
 
 
-STEPS = Dialect(_is_mine, _ends, _interaction)
+INTERACTIONS = Dialect(_is_mine, _ends, _interaction)

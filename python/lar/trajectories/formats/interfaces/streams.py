@@ -114,7 +114,7 @@ _DIALECTS: tuple[Dialect, ...] = (
     stream_anthropic.CONVERSE,
     stream_responses.RESPONSES,
     stream_cohere.COHERE,
-    stream_interactions.STEPS,
+    stream_interactions.INTERACTIONS,
     stream_chat.CHAT,
     stream_chat.TEXT,
     stream_chat.OLLAMA,
