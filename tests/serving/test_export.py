@@ -33,7 +33,7 @@ from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.ordinary_text import check_ordinary_text
 from lar.serving.export.reference import write_reference
-from lar.serving.export.self_check import check_tokenizer, check_version, self_check
+from lar.serving.export.self_check import check_tokenizer, check_version, check_weights, self_check
 from lar.serving.export.tokenizer_files import turn_ids, write_tokenizer
 from lar.serving.export.weights import ROWS_MULTIPLE, check_plain_lora, plain_model
 from lar.tokenizer.tokenizer import Tokenizer
@@ -281,6 +281,27 @@ def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_what_transformers_keeps_in_float32_is_not_rounded(dtype, vocabulary, tmp_path):
+    """A router's correction, for example: rounded, it sends tokens to other experts."""
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "n_group": 1}
+    model = tiny.of_family("glm4_moe", vocabulary.base_size, **experts, topk_group=1, first_k_dense_replace=1)
+    router = dict(model.named_modules())["model.layers.1.mlp.gate"]
+    with torch.no_grad():
+        router.e_score_correction_bias.copy_(8 + torch.rand(4))
+    expected = {name: value.clone() for name, value in router.state_dict(keep_vars=False).items()}
+    student = Student.begin(model, vocabulary, DistillOptions(device="cpu")).eval()
+    write_reference(student, tmp_path / "reference", dtype)
+    checkpoint._write_weights(student, tmp_path, dtype, ExportOptions(), GenerationConfig())
+    written = load_file(tmp_path / "model.safetensors")
+    kept = [name for name, value in written.items() if value.dtype != dtype]
+    assert sorted(kept) == sorted(f"model.layers.1.mlp.gate.{name}" for name in expected)
+    for name in kept:
+        assert torch.equal(written[name], expected[name.rsplit(".", 1)[1]]), name
+    record = {"form": "merged", "dtype": str(dtype).removeprefix("torch.")}
+    assert check_weights(tmp_path, vocabulary, tmp_path / "reference", record)["logits_difference"] < 0.05
+
+
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     student_folder, merged, vocabulary, tmp_path
 ):

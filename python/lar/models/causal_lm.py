@@ -62,7 +62,7 @@ def load_model(
     with advise_on_memory(f"loading {model}", "choose dtype bfloat16 or another device"):
         if is_adapter(folder):
             # Merged in float32: a merged checkpoint is the rounded version of the same result.
-            loaded = _rounded(load_merged(folder, _from_folder), chosen)
+            loaded = rounded(load_merged(folder, _from_folder), chosen)
         else:
             loaded = _from_folder(folder, chosen)
         loaded = loaded.to(target)
@@ -102,13 +102,15 @@ def _of_folder(folder: Path) -> AbstractContextManager[Any]:
     return as_training_error(f"{folder}: not a causal language model's folder, or damaged")
 
 
-def _rounded(model: Any, dtype: torch.dtype) -> Any:
-    """A float32 model with the dtypes that loading it with `dtype` would give.
+def rounded(model: Any, dtype: torch.dtype) -> Any:
+    """A float32 model with the dtypes that loading it with `dtype` would give, in place.
 
     `model.to(dtype)` would round too much: the frequencies of rotary positions, whose error grows with the
     position, and weights that transformers keeps in float32, such as a router's.
     """
-    kept = getattr(model, "_keep_in_fp32_modules_strict", None) or ()
+    kept = {*(getattr(model, "_keep_in_fp32_modules_strict", None) or ())}
+    if dtype == torch.float16:
+        kept |= {*(getattr(model, "_keep_in_fp32_modules", None) or ())}
     for name, parameter in model.named_parameters():
         if not any(part in name for part in kept):
             parameter.data = parameter.data.to(dtype)

@@ -18,6 +18,7 @@ from lar.corpus.manifest import TOKENIZER_FOLDER
 from lar.distillation.student import Student, read_student
 from lar.errors import ExportError, OptionError
 from lar.models.adapter import base_and_adapters
+from lar.models.causal_lm import rounded
 from lar.models.device import DTYPES
 from lar.models.folder import stored_dtype
 from lar.models.saving import copy_processors, save_model
@@ -216,7 +217,7 @@ def _write_weights(
         # Otherwise PEFT checks over the network whether the base's embedding was resized.
         student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
-    model = plain_model(student, merge_lora=options.form == "merged").to(dtype)
+    model = rounded(plain_model(student, merge_lora=options.form == "merged"), dtype)
     model.config.dtype = dtype
     drop_latents(model.config, student.vocabulary)
     model.generation_config = generation
