@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,7 +29,7 @@ from lar.models.compatibility import quiet_peft
 from lar.models.turn_ends import _warn
 from lar.serving.export import checkpoint, export
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
-from lar.serving.export.gguf import GGUF_FILE, write_gguf
+from lar.serving.export.gguf import GGUF_FILE, check_head, write_gguf
 from lar.serving.export.inputs import teacher_of
 from lar.serving.export.options import ExportOptions
 from lar.serving.export.ordinary_text import check_ordinary_text
@@ -280,7 +281,6 @@ def test_auto_writes_a_teacher_in_bfloat16_as_it_was(corpus, vocabulary, tmp_pat
     assert {value.dtype for value in weights.values()} == {torch.bfloat16}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_what_transformers_keeps_in_float32_is_not_rounded(dtype, vocabulary, tmp_path):
     """A router's correction, for example: rounded, it sends tokens to other experts."""
@@ -302,6 +302,7 @@ def test_what_transformers_keeps_in_float32_is_not_rounded(dtype, vocabulary, tm
     assert check_weights(tmp_path, vocabulary, tmp_path / "reference", record)["logits_difference"] < 0.05
 
 
+@pytest.mark.slow
 def test_the_base_with_rows_and_a_plain_adapter_are_the_student_too(
     student_folder, merged, vocabulary, tmp_path
 ):
@@ -755,6 +756,48 @@ def test_a_gguf_has_the_name_of_the_export(tmp_path):
     (llama_cpp / "convert_hf_to_gguf.py").write_text(CONVERTER)
     write_gguf(folder, "student", llama_cpp, "f16")
     assert json.loads((folder / GGUF_FILE).read_text()) == "student"
+
+
+def gguf_of(folder: Path, shapes: dict[str, tuple[int, ...]], token: str) -> Path:
+    """A GGUF without weights: a list of one token, and the names and shapes of matrices."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    content = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), 1)
+    content += text("tokenizer.ggml.tokens") + struct.pack("<IIQ", 9, 8, 2) + text(token) + text("ab")
+    for name, shape in shapes.items():
+        content += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape)
+        content += struct.pack("<IQ", 0, 0)
+    (folder / GGUF_FILE).write_bytes(content + bytes(64))
+    return folder
+
+
+@pytest.mark.parametrize("token", ["output.weight", "output"])
+def test_a_gguf_without_rows_for_the_latents_is_refused(tmp_path, token):
+    """llama.cpp's converter leaves out the head of Gemma's models, which it computes with the embedding."""
+    blocks = {"token_embd.weight": (48, 448), "blk.0.attn_output.weight": (48, 48)}
+    check_head(gguf_of(tmp_path, {**blocks, "output.weight": (48, 448)}, token), 400)
+    for shapes, said in ((blocks, "no rows"), ({**blocks, "output.weight": (48, 384)}, "384 rows")):
+        with pytest.raises(ExportError, match=f"{said} of the output matrix, and the export has 400 ids"):
+            check_head(gguf_of(tmp_path, shapes, token), 400)
+
+
+@pytest.mark.parametrize("latents", [True, False])
+def test_a_head_that_the_converter_leaves_out_leaves_no_export(
+    latents, student_folder, teacher_folder, corpus, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "_checked", lambda *_: {})  # the weights are no matter here
+    (tmp_path / "convert_hf_to_gguf.py").write_text(CONVERTER)
+    if latents:
+        with pytest.raises(ExportError, match="no rows of the output matrix"):
+            export(student_folder, tmp_path / "export", llama_cpp=tmp_path)
+        assert not (tmp_path / "export").exists()
+    else:
+        options = DistillOptions(control=True, loss="sft", max_steps=1, max_length=256, device="cpu")
+        distill(corpus, teacher_folder, None, options, tmp_path / "control")
+        export(tmp_path / "control", tmp_path / "export", llama_cpp=tmp_path)
+        assert (tmp_path / "export" / GGUF_FILE).is_file()
 
 
 @pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])

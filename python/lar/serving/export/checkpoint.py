@@ -23,7 +23,7 @@ from lar.models.device import DTYPES
 from lar.models.folder import stored_dtype
 from lar.models.saving import copy_processors, save_model
 from lar.serving.export.generation_defaults import drop_latents, generation_defaults
-from lar.serving.export.gguf import check_converter, write_gguf
+from lar.serving.export.gguf import check_converter, check_head, write_gguf
 from lar.serving.export.inputs import card_folder, fitting_tokenizer, teacher_of
 from lar.serving.export.model_card import write_model_card
 from lar.serving.export.options import ExportKeywords, ExportOptions
@@ -80,7 +80,8 @@ def export(
     Raises:
         TrainingError: `student` is not a student, or its teacher's folder is missing.
         VocabularyError: a latent is not fit for engines, or the teacher has another tokenizer.
-        ExportError: the written files do not read back as the student. They are removed then.
+        ExportError: the written files do not read back as the student, or the GGUF has no rows for the
+            latents. They are removed then.
         OptionError: `output` is not empty and holds no export, or the LoRA of `form="lora"` would not fit its
             base.
     """
@@ -175,6 +176,8 @@ def _write(
     progress(4, _STEPS)
     if options.llama_cpp is not None:
         write_gguf(folder, target.resolve().name, Path(options.llama_cpp), options.gguf_type)
+        if len(vocabulary):
+            check_head(folder, vocabulary.base_size + len(vocabulary))
     progress(_STEPS, _STEPS)
     return Export(target, record, report)
 
