@@ -25,6 +25,7 @@ from lar.models.compatibility import quiet_peft
 from lar.models.fingerprint import fingerprint
 from lar.models.head import Head, head_of
 from lar.models.in_use import evaluating
+from lar.models.routers import layers_without_tensor
 from lar.models.snapshot import Snapshot
 from lar.models.token_tables import check_token_tables
 from lar.models.trained_tasks import trained_tasks_of
@@ -88,8 +89,7 @@ class Student(nn.Module):
         with before.restored_on_error():
             learns = _freeze(model)
             try:
-                with quiet_peft():
-                    adapted = get_peft_model(model, _lora(options))
+                adapted = _adapted(model, options)
             except ValueError as error:
                 first = str(error).splitlines()[0]
                 raise OptionError(f"no LoRA can be put into this model: {first}") from error
@@ -245,8 +245,7 @@ class Student(nn.Module):
         """The same student on another copy of its base; all processes of a sharded student must call it."""
         rows, lora = _by_prefix(self.learnt())
         learns = _freeze(model)
-        with quiet_peft():
-            adapted = get_peft_model(model, _lora(options))
+        adapted = _adapted(model, options)
         adapted.load_state_dict(lora, strict=False)
         own = None
         if rows:
@@ -345,7 +344,24 @@ def _by_prefix(learnt: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     return rows, lora
 
 
-def _lora(options: AdaptOptions) -> LoraConfig:
+def _adapted(model: Any, options: AdaptOptions) -> PeftModel:
+    """The PEFT model with a new LoRA in `model`; "all-linear" leaves out the layers that can have none.
+
+    Raises:
+        OptionError: `target_modules` names such a layer.
+        ValueError: PEFT refuses the model or the options.
+    """
+    unfit = layers_without_tensor(model)
+    left_out = unfit if str(options.target_modules).lower() == "all-linear" else []
+    with quiet_peft():
+        adapted = get_peft_model(model, _lora(options, left_out))
+    for name in unfit:
+        if isinstance(model.get_submodule(name), BaseTunerLayer):
+            raise OptionError(f"target_modules has {name}, which can have no LoRA (a router): leave it out")
+    return adapted
+
+
+def _lora(options: AdaptOptions, left_out: list[str]) -> LoraConfig:
     targets = options.target_modules
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -353,6 +369,7 @@ def _lora(options: AdaptOptions) -> LoraConfig:
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
+        exclude_modules=left_out or None,
     )
 
 
