@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
@@ -15,6 +17,7 @@ from lar.distillation.training.bits_per_byte import bits_per_byte
 from lar.errors import LarError, OptionError, TrainingError
 from lar.models.adapter import base_folder
 from lar.models.causal_lm import load_model
+from lar.models.compatibility import quiet_peft
 from lar.models.fingerprint import fingerprint
 from lar.scoring.score import score
 from lar.tokenizer.tokenizer import Tokenizer
@@ -80,6 +83,23 @@ def test_it_is_accepted_as_a_model(kept, corpus, vocabulary, teacher_folder, tmp
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in student.state_dict().items())
     with pytest.raises(TrainingError, match="student with latents"):
         load_model(tmp_path / "student")
+
+
+def test_a_peft_model_is_scored_with_its_adapter(corpus, tmp_path):
+    """As `adapt` returns one that keeps its adapter apart."""
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
+    with quiet_peft():
+        adapted = get_peft_model(tiny.model(corpus.tokenizer.base_size), config)
+    with torch.no_grad():
+        for name, value in adapted.named_parameters():
+            if "lora_B" in name:
+                value.normal_(std=0.1)
+    found = []
+    for model in (adapted, adapted.merge_and_unload()):
+        small = Corpus.load(shutil.copytree(corpus.path, tmp_path / type(model).__name__))
+        score(small, model, max_length=256, device="cpu")
+        found.append(np.concatenate([shard.action_entropy for shard in small.shards()]))
+    assert np.allclose(*found, atol=1e-2, equal_nan=True)
 
 
 def test_adapters_stack(kept, corpus, tmp_path):

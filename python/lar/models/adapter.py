@@ -93,6 +93,13 @@ def _base_of_adapter(folder: Path) -> Path:
     return base_folder(folder)
 
 
+def unwrapped(model: Any) -> Any:
+    """The transformers model in a PEFT model, with the adapter in it; any other model as it is."""
+    from peft import PeftModel
+
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def put_on(model: Any, folder: Path, wrong: str = "not an adapter of its base") -> Any:
     """The PEFT model of `model` with the adapter in a folder.
 

@@ -28,6 +28,7 @@ from lar.corpus.selection import InSample, Keep
 from lar.corpus.task_sample import sample_share
 from lar.corpus.windows import LEAST_LENGTH, windows
 from lar.errors import OptionError
+from lar.models.adapter import unwrapped
 from lar.models.causal_lm import load_model
 from lar.models.checks import check_context, check_tokenizer, context_length
 from lar.models.device import autocast
@@ -207,7 +208,7 @@ class Scorer:
         for name, value, least in given:
             if value is not None and value < least:
                 raise OptionError(f"{name} must be at least {least}, not {value}")
-        teacher = load_model(model, dtype=dtype, device=device)
+        teacher = unwrapped(load_model(model, dtype=dtype, device=device))
         check_context(teacher, longest)
         name = Path(model).resolve().name if isinstance(model, str | os.PathLike) else type(teacher).__name__
         batch_tokens = batch_tokens or (32_768 if teacher.device.type == "cuda" else 4_096)
