@@ -130,6 +130,19 @@ def test_no_latent_ends_a_turn(student_folder, teacher_folder, vocabulary, caplo
 
 
 def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:
+@pytest.mark.parametrize("name", ["suppress_tokens", "begin_suppress_tokens"])
+@pytest.mark.parametrize("beyond", [[0], [0, 1]])
+def test_no_latent_is_suppressed(name, beyond, student_folder, teacher_folder, vocabulary):
+    """A base may suppress the rows that no token has; with latents, these are theirs."""
+    student = student_of(student_folder, teacher_folder)
+    rows = [vocabulary.base_size + latent for latent in beyond]
+    for own, kept in (([5, *rows, 7], [5, 7]), (rows, None)):
+        setattr(student.base.generation_config, name, own)
+        assert getattr(generation_defaults(student, vocabulary.tokenizer), name) == kept
+        plain = Student.plain(student.base, vocabulary.tokenizer)
+        assert getattr(generation_defaults(plain, vocabulary.tokenizer), name) == own
+
+
     """A copy of a teacher in `folder` that has `values` as its generation configuration."""
     copy = shutil.copytree(teacher, folder / "teacher")
     (copy / "generation_config.json").write_text(json.dumps(values))

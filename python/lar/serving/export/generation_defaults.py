@@ -22,6 +22,7 @@ _PENALTIES = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
+_NAMED_IDS = ("eos_token_id", "bos_token_id", "pad_token_id", "suppress_tokens", "begin_suppress_tokens")
 # Values that only sampling reads, and those that transformers accepts beside greedy decoding.
 _SAMPLING = {
     "temperature": 1.0,
@@ -54,8 +55,11 @@ def generation_defaults(student: Student, tokenizer: Tokenizer) -> GenerationCon
 
 
 def drop_latents(config: Any, vocabulary: LatentVocabulary) -> None:
-    """Change a configuration so that no latent ends or begins a text, or pads it; see `base_ids`."""
-    for name in ("eos_token_id", "bos_token_id", "pad_token_id"):
+    """Change a configuration so that no latent ends, begins or pads a text, or is never written.
+
+    See `base_ids`: rows that no token has, which some bases suppress, may be those of latents now.
+    """
+    for name in _NAMED_IDS:
         value = getattr(config, name, None)
         if value is not None:
             kept = base_ids(value, vocabulary)
