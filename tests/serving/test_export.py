@@ -129,7 +129,6 @@ def test_no_latent_ends_a_turn(student_folder, teacher_folder, vocabulary, caplo
     assert generation_defaults(plain, vocabulary.tokenizer).eos_token_id == [5, beyond, end]
 
 
-def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:
 @pytest.mark.parametrize("name", ["suppress_tokens", "begin_suppress_tokens"])
 @pytest.mark.parametrize("beyond", [[0], [0, 1]])
 def test_no_latent_is_suppressed(name, beyond, student_folder, teacher_folder, vocabulary):
@@ -143,6 +142,7 @@ def test_no_latent_is_suppressed(name, beyond, student_folder, teacher_folder, v
         assert getattr(generation_defaults(plain, vocabulary.tokenizer), name) == own
 
 
+def with_generation(folder: Path, teacher: Path, values: dict[str, object]) -> Path:
     """A copy of a teacher in `folder` that has `values` as its generation configuration."""
     copy = shutil.copytree(teacher, folder / "teacher")
     (copy / "generation_config.json").write_text(json.dumps(values))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lar.models.causal_lm import hidden_states
+from lar.models.hidden_states import hidden_states
 from lar.models.in_use import evaluating
 
 
