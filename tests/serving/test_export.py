@@ -25,6 +25,7 @@ from lar.generation.calls import blank_configuration
 from lar.generation.requests import Requests
 from lar.generation.sampling import Sampling
 from lar.mining.mine import mine
+from lar.models.causal_lm import load_model
 from lar.models.compatibility import quiet_peft
 from lar.models.turn_ends import _warn
 from lar.serving.export import checkpoint, export
@@ -313,6 +314,17 @@ def test_what_transformers_keeps_in_float32_is_not_rounded(dtype, vocabulary, tm
         assert torch.equal(written[name], expected[name.rsplit(".", 1)[1]]), name
     record = {"form": "merged", "dtype": str(dtype).removeprefix("torch.")}
     assert check_weights(tmp_path, vocabulary, tmp_path / "reference", record)["logits_difference"] < 0.05
+
+
+def test_every_part_of_the_configuration_has_the_dtype_of_the_weights(vocabulary, tmp_path):
+    """That of a vision tower too, and of the language model beside it, which some engines look at."""
+    tiny.with_vision(vocabulary.base_size).save_pretrained(tmp_path)
+    base = load_model(tmp_path, dtype="float32", device="cpu")
+    student = Student.begin(base, vocabulary, DistillOptions(device="cpu"))
+    checkpoint._write_weights(student, tmp_path, torch.bfloat16, ExportOptions(), GenerationConfig())
+    config = json.loads((tmp_path / "config.json").read_text())
+    parts = (config, config["text_config"], config["vision_config"])
+    assert [part["dtype"] for part in parts] == 3 * ["bfloat16"]
 
 
 @pytest.mark.slow

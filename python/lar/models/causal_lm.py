@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from lar.errors import TrainingError
@@ -114,7 +114,16 @@ def rounded(model: Any, dtype: torch.dtype) -> Any:
     for name, parameter in model.named_parameters():
         if not any(part in name for part in kept):
             parameter.data = parameter.data.to(dtype)
+    _set_dtype(model.config, dtype)
     return model
+
+
+def _set_dtype(config: Any, dtype: torch.dtype) -> None:
+    """Set the dtype in a configuration and in those within it, such as a vision tower's."""
+    config.dtype = dtype
+    for part in vars(config).values():
+        if isinstance(part, PreTrainedConfig):
+            _set_dtype(part, dtype)
 
 
 @contextmanager

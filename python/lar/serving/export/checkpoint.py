@@ -221,7 +221,6 @@ def _write_weights(
         student.model.save_pretrained(str(folder / ADAPTER_FOLDER), save_embedding_layers=False)
         _point_at_parent(folder / ADAPTER_FOLDER / "adapter_config.json")
     model = rounded(plain_model(student, merge_lora=options.form == "merged"), dtype)
-    model.config.dtype = dtype
     drop_latents(model.config, student.vocabulary)
     model.generation_config = generation
     save_model(model, folder)
