@@ -36,7 +36,13 @@ def shards_exactly() -> bool:
 
 @contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Silence the warning about a renamed property of transformers that PEFT reads by its old name."""
+    """Silence two warnings of PEFT about itself.
+
+    It reads a property of transformers by its old name. And it takes the ranks that it sets for experts in
+    one tensor, which have a LoRA of that rank then, for patterns without a match.
+    """
     with warnings.catch_warnings():
+        unmatched = "The following (rank|alpha)_pattern keys did not match"
+        warnings.filterwarnings("ignore", message=unmatched, category=RuntimeWarning)
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         yield
