@@ -50,7 +50,7 @@ def build_folder(
 ) -> Tokenizer:
     """Encode `inputs` with `encode` and store them in `folder`, or resume an earlier build there.
 
-    Returns the tokenizer as the folder's copy holds it: to read that takes seconds.
+    Returns the tokenizer that the folder holds, so that the caller need not read it, which takes seconds.
 
     `digest` returns the bytes that identify an input when a build is resumed. With `only_succeeded`, inputs
     that failed or whose outcome is unknown are counted and else ignored. `split` replaces the split that is
